@@ -1,0 +1,40 @@
+"""Identity by meaning: SHA-256 over a domain line and the canonical JSON of a value."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from hashlib import sha256
+from typing import Any
+
+from policy_lang.canonical import canonical
+from policy_lang.ir import Policy
+
+__all__ = ["fingerprint", "ir_document", "policy_fingerprint", "source_hash"]
+
+_POLICY_DOMAIN = "pointsman/policy/1"
+_SOURCE_DOMAIN = "pointsman/source/1"
+
+
+def fingerprint(domain: str, document: Any) -> str:
+    """Hex SHA-256 of `domain`, a newline and the canonical JSON of `document`."""
+    return sha256(domain.encode() + b"\n" + canonical(document)).hexdigest()
+
+
+def policy_fingerprint(policy: Policy) -> str:
+    """What a policy means, in 64 hex digits: comments, formatting, spans and the order of gates do not enter."""
+    return fingerprint(_POLICY_DOMAIN, ir_document(policy))
+
+
+def source_hash(text: str) -> str:
+    """What a policy file says, to the byte."""
+    return sha256(_SOURCE_DOMAIN.encode() + b"\n" + text.encode()).hexdigest()
+
+
+def ir_document(node: Any) -> Any:
+    """A dataclass of the IR as JSON values; None fields are left out, tuples become arrays."""
+    if is_dataclass(node):
+        pairs = ((f.name, getattr(node, f.name)) for f in fields(node))
+        return {name: ir_document(value) for name, value in pairs if value is not None}
+    if isinstance(node, tuple):
+        return [ir_document(item) for item in node]
+    return node

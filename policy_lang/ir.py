@@ -1,0 +1,243 @@
+"""The contract between the language and the decision: one policy, normalised, as frozen stdlib dataclasses.
+
+This is the only definition of the IR. `validation.py` derives the pydantic validator and the published JSON Schema from
+these classes, `admission.py` the bounded walker that `route` uses; a test holds the three to the same verdicts.
+
+Normal form (what makes equal meaning an equal fingerprint): gates sorted by reason, `and`/`or` flattened and sorted by
+canonical JSON without repeats, `not` pushed nowhere but double negation removed, `in` values sorted, tiers sorted by name,
+tasks sorted; routes, tier members, `use`, `pick` and `fallback` keep their order because it means something.
+Integers only: pico-dollars per token, nano-dollars, ppm, tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from policy_lang.canonical import MAX_SAFE_INTEGER
+
+__all__ = [
+    "IR_VERSION",
+    "MAX_DEPTH",
+    "MAX_IR_BYTES",
+    "MAX_NODES",
+    "MAX_RULES",
+    "PPM",
+    "And",
+    "Compare",
+    "CompareFields",
+    "Explore",
+    "Expr",
+    "Flag",
+    "Floor",
+    "Gate",
+    "In",
+    "Limits",
+    "Not",
+    "Or",
+    "PickTerm",
+    "Policy",
+    "Route",
+    "Text",
+    "Tier",
+    "Whole",
+]
+
+IR_VERSION = 1
+PPM = 1_000_000
+# Limits belong to the language version: raising one is a new version.
+MAX_IR_BYTES = 64 * 1024
+MAX_DEPTH = 64
+MAX_NODES = 4_096
+MAX_RULES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Range of an integer field; understood by pydantic (through the schema hook) and by the bounded walker."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return {**handler(source), "ge": self.low, "le": self.high, "strict": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Pattern and length of a string field; `pattern` uses the common subset of Python, ECMA and Rust syntax."""
+
+    pattern: str
+    longest: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return {**handler(source), "pattern": self.pattern, "max_length": self.longest, "strict": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Least and greatest number of items of a tuple field."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return {**handler(source), "min_length": self.least, "max_length": self.most}
+
+
+Ppm = Annotated[int, Whole(0, PPM)]
+Ratio = Annotated[int, Whole(1, 1000 * PPM)]
+Amount = Annotated[int, Whole(0, MAX_SAFE_INTEGER)]
+Arm = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*$", 120)]
+Name = Annotated[str, Text(r"^[a-z][a-z0-9_-]*$", 48)]
+FieldName = Annotated[str, Text(r"^[a-z][a-z0-9_.]*$", 48)]
+Word = Annotated[str, Text(r"^[A-Za-z0-9+][A-Za-z0-9._:/+-]*$", 120)]
+Reason = Annotated[str, Text(r"^[^\x00-\x1f\x7f]+$", 200)]
+PolicyName = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*$", 96)]
+
+Relation = Literal["eq", "ne", "lt", "le", "gt", "ge"]
+NumericRelation = Literal["lt", "le", "gt", "ge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`field relation value`; ordered fields compare by bucket rank, words by equality only, numbers by value."""
+
+    field: FieldName
+    relation: Relation
+    value: Word | Amount
+    op: Literal["compare"] = "compare"
+
+
+@dataclass(frozen=True, slots=True)
+class CompareFields:
+    """`left relation (ratio_ppm / 1e6) x right`, both numeric: `model.context >= 1.25 * tokens.upper`."""
+
+    left: FieldName
+    relation: NumericRelation
+    ratio_ppm: Ratio
+    right: FieldName
+    op: Literal["compare_fields"] = "compare_fields"
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`field in [values]`; values sorted."""
+
+    field: FieldName
+    values: Annotated[tuple[Word, ...], Limits(1, 200)]
+    op: Literal["in"] = "in"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean field that must hold."""
+
+    field: FieldName
+    op: Literal["flag"] = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    item: Expr
+    op: Literal["not"] = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of `items`; no items holds always."""
+
+    items: Annotated[tuple[Expr, ...], Limits(0, 200)]
+    op: Literal["and"] = "and"
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Any of `items`; no items never holds."""
+
+    items: Annotated[tuple[Expr, ...], Limits(0, 200)]
+    op: Literal["or"] = "or"
+
+
+Expr = Compare | CompareFields | In | Flag | Not | And | Or
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A candidate fails where `violation` holds or cannot be evaluated (Kleene logic: unknown fails).
+
+    forbid F when A unless B -> violation = F's condition and not B; require C when A unless B -> A and not B and not C.
+    `reason` is the author's quoted text and the gate's identity; reasons are unique within a policy.
+    """
+
+    reason: Reason
+    kind: Literal["forbid", "require"]
+    violation: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    name: Name
+    arms: Annotated[tuple[Arm, ...], Limits(1, 64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """`metric >= at_least_ppm`. With `proven_ppm` P(metric >= at_least) must reach it; without it steers by shortfall."""
+
+    metric: Literal["success", "quality"]
+    at_least_ppm: Ppm
+    proven_ppm: Ppm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PickTerm:
+    """One key of a lexicographic order. `within_ppm` keeps ties for the next term (0 on the last).
+
+    cheapest: expected cost. fastest: p95 of `metric`. best_quality: learned quality. best_value: quality minus cost / V,
+    V = `value_nanodollars` per success. prefer: position in `arms`.
+    """
+
+    rule: Literal["cheapest", "fastest", "best_quality", "best_value", "prefer"]
+    within_ppm: Ppm = 0
+    metric: Literal["ttft_p95", "latency_p95"] | None = None
+    value_nanodollars: Amount | None = None
+    arms: Annotated[tuple[Arm, ...], Limits(0, 64)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explore:
+    """Share of decisions spent on learning: `rate_ppm`, `unproven_ppm` while no arm is proven, money per day (UTC)."""
+
+    rate_ppm: Ppm
+    unproven_ppm: Ppm | None = None
+    daily_nanodollars: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """First route whose `when` holds serves. `use` names tiers in order; `where` filters their arms."""
+
+    name: Name
+    when: Expr
+    use: Annotated[tuple[Name, ...], Limits(1, 64)]
+    pick: Annotated[tuple[PickTerm, ...], Limits(1, 8)]
+    where: Expr | None = None
+    floors: Annotated[tuple[Floor, ...], Limits(0, 2)] = ()
+    until_proven: Arm | None = None
+    explore: Explore | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy. `default.when` is always `And(())`; `fallback` is ordered and never empty."""
+
+    name: PolicyName
+    tasks: Annotated[tuple[Name, ...], Limits(1, 200)]
+    tiers: Annotated[tuple[Tier, ...], Limits(1, 64)]
+    gates: Annotated[tuple[Gate, ...], Limits(0, MAX_RULES)]
+    routes: Annotated[tuple[Route, ...], Limits(0, MAX_RULES)]
+    default: Route
+    fallback: Annotated[tuple[Arm, ...], Limits(1, 64)]
+    baseline: Arm | None = None
+    ir_version: Literal[1] = field(default=1)
