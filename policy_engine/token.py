@@ -1,0 +1,118 @@
+"""The decision token: what `learn` must know about a decision, signed, so that telemetry never waits for a look-up.
+
+`1.<key id>.<payload>.<mac>`; payload is base64url canonical JSON, mac is HMAC-SHA256 (RFC 2104) over the three parts before it.
+The prices of the plan's arms travel in it, so the cost of a hop is computed at the prices the decision was made at.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policy_lang.canonical import canonical
+
+__all__ = ["SigningKeys", "TokenArm", "TokenClaims", "TokenError", "mint", "verify"]
+
+
+class TokenError(ValueError):
+    """The token is not one of ours, or was altered. `code` is `malformed_token` or `bad_signature`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The key that signs and those that still verify, by key id; rotation adds one and keeps the old for 35 days."""
+
+    current: str
+    secrets: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenArm:
+    """One arm of the plan with the learning generation and the prices (pico-dollars per token) it was chosen at."""
+
+    arm: str
+    generation: int
+    price_in: int
+    price_out: int
+    price_cached_read: int
+    price_cached_write: int
+
+    def cost_nanodollars(self, input_tokens: int, output_tokens: int, cached_read: int = 0, cached_write: int = 0) -> int:
+        """Cost of one hop; cached tokens are part of `input_tokens`, as providers report them. Rounded half up."""
+        fresh = max(0, input_tokens - cached_read - cached_write)
+        picodollars = (
+            fresh * self.price_in
+            + cached_read * self.price_cached_read
+            + cached_write * self.price_cached_write
+            + output_tokens * self.price_out
+        )
+        return (picodollars + 500) // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order."""
+
+    tenant: str
+    decision_id: str
+    cluster: str
+    task: str
+    route: str
+    arms: tuple[TokenArm, ...]
+    propensity_ppm: int
+    explored: bool
+    at_ms: int
+
+
+def mint(claims: TokenClaims, keys: SigningKeys) -> str:
+    """Sign `claims` with the current key."""
+    arms = [
+        [a.arm, a.generation, a.price_in, a.price_out, a.price_cached_read, a.price_cached_write] for a in claims.arms
+    ]
+    payload = [
+        claims.tenant,
+        claims.decision_id,
+        claims.cluster,
+        claims.task,
+        claims.route,
+        arms,
+        claims.propensity_ppm,
+        int(claims.explored),
+        claims.at_ms,
+    ]
+    head = f"1.{keys.current}.{_b64(canonical(payload))}"
+    return f"{head}.{_mac(head, keys.secrets[keys.current])}"
+
+
+def verify(token: str, keys: SigningKeys) -> TokenClaims:
+    """Claims of a token signed with any known key; TokenError otherwise."""
+    head, _, mac = token.rpartition(".")
+    parts = head.split(".")
+    if len(parts) != 3 or parts[0] != "1":
+        raise TokenError("malformed_token")
+    secret = keys.secrets.get(parts[1])
+    if secret is None or not hmac.compare_digest(_mac(head, secret).encode(), mac.encode()):
+        raise TokenError("bad_signature")
+    try:
+        payload = json.loads(urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
+    except (Base64Error, ValueError):
+        raise TokenError("malformed_token") from None
+    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms = payload
+    plan = tuple(TokenArm(*arm) for arm in arms)
+    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms)
+
+
+def _mac(head: str, secret: bytes) -> str:
+    return _b64(hmac.digest(secret, head.encode(), "sha256"))
+
+
+def _b64(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
