@@ -47,12 +47,12 @@ def build(wheel: Path, as_of: datetime, output: Path, check: bool) -> None:
         sys.exit(2)
     joined, document = compile_catalog(table, find_price, prices, day)
     text = render(document)
-    _summarise(joined)
     if not check:
         output.write_text(text, encoding="utf-8")
     elif not output.exists() or output.read_text(encoding="utf-8") != text:
         click.echo(f"{output} differs from its sources: run the command without --check", err=True)
         sys.exit(1)
+    _summarise(joined)
 
 
 @catalog.command()

@@ -6,7 +6,7 @@ One US dollar per million tokens is 1,000,000 pico-dollars per token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -61,11 +61,11 @@ class PriceRow:
     schedule: Sequence[ScheduledRates]
     context: int | None = None
     deprecated: bool = False
-    batch: Rates | None = field(default=None)
+    batch: Rates | None = None
 
 
 def standing(row: PriceRow, as_of: date) -> Rates:
-    """The list price on a day: the last dated entry in force, or a dearer daily window, so that it is an upper bound."""
+    """The list price on a day: the last dated entry in force or a dearer daily window, so that it bounds every hour."""
     in_force = row.schedule[0].rates
     windows: list[Rates] = []
     for entry in row.schedule:

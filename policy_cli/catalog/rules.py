@@ -44,7 +44,7 @@ HOSTS = (
         "mistral",
         "mistral",
         "mistral/",
-        region="eu",
+        region="global",  # its default endpoint; the EU and US ones are a tenant's overlay
         families=("codestral", "devstral", "magistral", "ministral", "mistral"),
     ),
     Host("deepseek", "deepseek", "deepseek", "deepseek/"),
@@ -64,11 +64,23 @@ HOSTS = (
 _GEOGRAPHIES = {"us": "us", "eu": "eu", "jp": "asia", "global": "global"}
 _UNMAPPED_GEOGRAPHIES = frozenset({"apac", "au", "ca", "in", "us-gov"})
 
-# Words of an id that mark something other than a general text model, a floating name, or a restricted programme.
-_SKIPPED_WORDS = frozenset(
-    "audio computer container customtools cyber embed ft guard image latest live ocr omni realtime research robotics"
-    " rosalind safeguard search transcribe tts voxtral".split()
-)
+# Words of an id that mark something other than a general text model under a name that stays.
+_OTHER_MEDIA = {
+    "audio",
+    "embed",
+    "image",
+    "live",
+    "ocr",
+    "omni",
+    "realtime",
+    "robotics",
+    "transcribe",
+    "tts",
+    "voxtral",
+}
+_NARROW_USE = {"computer", "customtools", "cyber", "ft", "guard", "research", "rosalind", "safeguard", "search"}
+_FLOATING = {"latest"}
+_SKIPPED_WORDS = frozenset(_OTHER_MEDIA | _NARROW_USE | _FLOATING)
 # Past AWS's own end-of-life date while LiteLLM's table states none.
 _ENDED = re.compile(r"anthropic\.claude-(3-7-sonnet|opus-4)-\d{8}")
 _PREVIEW_WORDS = frozenset({"preview", "exp", "experimental", "beta"})

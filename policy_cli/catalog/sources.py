@@ -94,7 +94,7 @@ def to_price_row(model: Any, as_of: date) -> PriceRow:
 
 
 def _scheduled(entry: Any) -> ScheduledRates:
-    constraint = getattr(entry, "constraint", None)
+    constraint: Any = getattr(entry, "constraint", None)
     rates = _rates(entry.prices)
     if hasattr(constraint, "start_date"):
         return ScheduledRates(rates, start=constraint.start_date)
