@@ -17,7 +17,6 @@ __all__ = [
     "geography",
     "region",
     "served_family",
-    "split_words",
     "stage",
 ]
 
@@ -35,6 +34,7 @@ class Host:
 
 
 # The order settles an ambiguous alias: the model's own maker first, then hosts.
+# A region here is that of the default endpoint; a tenant on another endpoint overlays an arm with its region and price.
 HOSTS = (
     Host("anthropic", "anthropic", "anthropic"),
     Host("openai", "openai", "openai"),
@@ -44,12 +44,12 @@ HOSTS = (
         "mistral",
         "mistral",
         "mistral/",
-        region="global",  # its default endpoint; the EU and US ones are a tenant's overlay
+        region="global",
         families=("codestral", "devstral", "magistral", "ministral", "mistral"),
     ),
     Host("deepseek", "deepseek", "deepseek", "deepseek/"),
     Host("cohere", "cohere", "cohere_chat"),
-    Host("xai", "x-ai", "xai", "xai/"),
+    Host("xai", "x-ai", "xai", "xai/", region="global"),
     Host(
         "bedrock",
         "aws",
@@ -65,19 +65,7 @@ _GEOGRAPHIES = {"us": "us", "eu": "eu", "jp": "asia", "global": "global"}
 _UNMAPPED_GEOGRAPHIES = frozenset({"apac", "au", "ca", "in", "us-gov"})
 
 # Words of an id that mark something other than a general text model under a name that stays.
-_OTHER_MEDIA = {
-    "audio",
-    "embed",
-    "image",
-    "live",
-    "ocr",
-    "omni",
-    "realtime",
-    "robotics",
-    "transcribe",
-    "tts",
-    "voxtral",
-}
+_OTHER_MEDIA = {"audio", "image", "live", "ocr", "omni", "robotics", "tts", "voxtral"}
 _NARROW_USE = {"computer", "customtools", "cyber", "ft", "guard", "research", "rosalind", "safeguard", "search"}
 _FLOATING = {"latest"}
 _SKIPPED_WORDS = frozenset(_OTHER_MEDIA | _NARROW_USE | _FLOATING)
@@ -90,7 +78,7 @@ _SNAPSHOT = re.compile(r"(-\d{8})?(-v\d+(:\d+)?|-\d+:\d+)?$")
 
 def served_family(host: Host, name: str) -> bool:
     """Whether an id of `host` is a general text model of a family the catalog follows."""
-    if _SKIPPED_WORDS.intersection(split_words(name)) or _ENDED.search(name):
+    if _SKIPPED_WORDS.intersection(_words(name)) or _ENDED.search(name):
         return False
     if name.partition(".")[0] in _UNMAPPED_GEOGRAPHIES:
         return False
@@ -98,7 +86,7 @@ def served_family(host: Host, name: str) -> bool:
     return not host.families or core.startswith(host.families)
 
 
-def split_words(name: str) -> list[str]:
+def _words(name: str) -> list[str]:
     """The words of a model id, lower case."""
     return re.split(r"[-_.:/@]", name.lower())
 
@@ -121,7 +109,7 @@ def stage(name: str, retires: date | None, as_of: date, *, marked_deprecated: bo
     """`deprecated` beats `preview`: a model on notice must not be chosen for being new."""
     if marked_deprecated or (retires is not None and retires <= as_of + _NOTICE):
         return "deprecated"
-    return "preview" if _PREVIEW_WORDS.intersection(split_words(name)) else "stable"
+    return "preview" if _PREVIEW_WORDS.intersection(_words(name)) else "stable"
 
 
 def aliases(arms: Iterable[str]) -> dict[str, str]:

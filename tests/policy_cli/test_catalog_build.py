@@ -152,6 +152,7 @@ def test_stage_is_read_off_the_name_the_retirement_date_and_the_mark(name, retir
         ("bedrock", "global.anthropic.claude-haiku-5-5", "global"),
         ("bedrock", "amazon.nova-premier-v1:0", None),
         ("mistral", "mistral-large-4", "global"),
+        ("xai", "grok-4.7", "global"),
         ("openai", "gpt-5", None),
     ],
 )
