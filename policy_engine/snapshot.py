@@ -1,7 +1,7 @@
 """The snapshot: estimates that decisions use, derived from the statistics rows of one tenant, content-addressed.
 
-Shrinkage cell -> task -> tenant -> prior, parents leave-one-out: a cell borrows from what its siblings saw, never twice from
-itself. A parent's mean enters as at most K pseudo-outcomes, fewer while the parent itself has seen little.
+Shrinkage cell -> task -> tenant -> prior, parents leave-one-out: a cell borrows from what its siblings saw, never
+twice from itself. A parent's mean enters as at most K pseudo-outcomes, fewer while the parent itself has seen little.
 Everything is integers (milli-outcomes, ppm, tokens, ms), so a snapshot is the same bytes wherever it is read.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
@@ -20,7 +20,7 @@ __all__ = ["EMPTY", "PRIOR", "Estimate", "Snapshot", "build_snapshot", "snapshot
 
 _DOMAIN = "pointsman/snapshot/1"
 MILLI = 1000
-# Pseudo-outcomes a parent may contribute to a child (measured in simulation, see LANGUAGE of docs/learning.md).
+# Pseudo-outcomes a parent may contribute to a child (measured on the benchmark, see docs/learning.md).
 TASK_WEIGHT_MILLI = 30 * MILLI
 TENANT_WEIGHT_MILLI = 12 * MILLI
 PRIOR_WEIGHT_MILLI = 4 * MILLI
@@ -31,7 +31,8 @@ PRIOR_MEAN_PPM = 700_000
 class Estimate:
     """What is believed of one arm in one cell.
 
-    alpha, beta: Beta posterior of success in milli-outcomes, parents included. n_milli: decayed own outcomes. count: raw
+    alpha, beta: Beta posterior of success in milli-outcomes, parents included. n_milli: decayed own outcomes. count:
+    raw
     own outcomes ever. quality_ppm: posterior mean of quality (success where none is reported). tokens_in/out: mean per
     call, None while unseen. latency and ttft: p95 in ms, None while unseen.
     """
@@ -63,8 +64,10 @@ PRIOR = Estimate(
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Estimates of one tenant at `made_ms`: by cluster, and the parents that serve where a cluster is unseen.
+    """Estimates of one tenant at `made_ms`.
 
+    `cells` by cluster; `tasks` and `overall` hold what an unseen cell of that task, or of an unseen task, is given: the
+    parent at its capped weight, no outcomes of its own. `outcomes`: raw floor-relevant outcomes ever, by arm.
     `spent_nanodollars`: money spent on exploration today (UTC day `day`) by route, for `explore at most $N/day`.
     """
 
@@ -73,6 +76,7 @@ class Snapshot:
     tasks: Mapping[str, Mapping[str, Estimate]]
     overall: Mapping[str, Estimate]
     generations: Mapping[str, int]
+    outcomes: Mapping[str, int]
     day: int
     spent_nanodollars: Mapping[str, int]
     fingerprint: str
@@ -88,7 +92,10 @@ class Snapshot:
 def build_snapshot(
     rows: Iterable[CellRow], now_ms: int, *, spent_nanodollars: Mapping[str, int] | None = None
 ) -> Snapshot:
-    """Derive every estimate from stored sums, as of `now_ms`. Rows of generations older than an arm's newest are left out."""
+    """Derive every estimate from stored sums, as of `now_ms`.
+
+    Rows of generations older than an arm's newest are left out.
+    """
     leaves, generations = _leaves(rows, now_ms)
     by_task: dict[tuple[str, str], list[Sums]] = defaultdict(list)
     by_arm: dict[str, list[Sums]] = defaultdict(list)
@@ -103,11 +110,13 @@ def build_snapshot(
     tasks: dict[str, dict[str, Estimate]] = defaultdict(dict)
     overall: dict[str, Estimate] = {}
     for arm, sums in sorted(arm_sums.items()):
-        overall[arm] = _estimate(sums, (sums,), PRIOR, PRIOR_WEIGHT_MILLI, now_weight)
+        posterior = _estimate(sums, (sums,), PRIOR, PRIOR_WEIGHT_MILLI, now_weight)
+        overall[arm] = _estimate({}, (sums,), posterior, TENANT_WEIGHT_MILLI, now_weight)
     for (task, arm), sums in sorted(task_sums.items()):
         siblings = _less(arm_sums[arm], sums)
-        parent = _estimate(siblings, (siblings,), PRIOR, PRIOR_WEIGHT_MILLI, now_weight)
-        tasks[task][arm] = _estimate(sums, (sums, arm_sums[arm]), parent, TENANT_WEIGHT_MILLI, now_weight)
+        above = _estimate(siblings, (siblings,), PRIOR, PRIOR_WEIGHT_MILLI, now_weight)
+        posterior = _estimate(sums, (sums,), above, TENANT_WEIGHT_MILLI, now_weight)
+        tasks[task][arm] = _estimate({}, (sums, arm_sums[arm]), posterior, TASK_WEIGHT_MILLI, now_weight)
     for (cluster, task, arm), sums in sorted(leaves.items()):
         grand = _less(arm_sums[arm], task_sums[task, arm])
         above = _estimate(grand, (grand,), PRIOR, PRIOR_WEIGHT_MILLI, now_weight)
@@ -116,7 +125,8 @@ def build_snapshot(
         sources = (sums, task_sums[task, arm], arm_sums[arm])
         cells[cluster][arm] = _estimate(sums, sources, parent, TASK_WEIGHT_MILLI, now_weight)
     day = now_ms // 86_400_000
-    return _sealed(now_ms, dict(cells), dict(tasks), overall, generations, day, dict(spent_nanodollars or {}))
+    outcomes = {arm: sums.get("c", 0) for arm, sums in sorted(arm_sums.items())}
+    return _sealed(now_ms, dict(cells), dict(tasks), overall, generations, outcomes, day, dict(spent_nanodollars or {}))
 
 
 def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -126,6 +136,7 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
         "day": snapshot.day,
         "generations": dict(snapshot.generations),
         "made_ms": snapshot.made_ms,
+        "outcomes": dict(snapshot.outcomes),
         "overall": _rows(snapshot.overall),
         "spent_nanodollars": dict(snapshot.spent_nanodollars),
         "tasks": {task: _rows(arms) for task, arms in snapshot.tasks.items()},
@@ -140,6 +151,7 @@ def snapshot_from_document(document: Mapping[str, Any]) -> Snapshot:
         {task: _estimates(arms) for task, arms in document["tasks"].items()},
         _estimates(document["overall"]),
         document["generations"],
+        document["outcomes"],
         document["day"],
         document["spent_nanodollars"],
     )
@@ -159,12 +171,12 @@ def _sealed(
     tasks: Mapping[str, Mapping[str, Estimate]],
     overall: Mapping[str, Estimate],
     generations: Mapping[str, int],
+    outcomes: Mapping[str, int],
     day: int,
     spent: Mapping[str, int],
 ) -> Snapshot:
-    unsealed = Snapshot(made_ms, cells, tasks, overall, generations, day, spent, "")
-    identity = fingerprint(_DOMAIN, snapshot_document(unsealed))
-    return Snapshot(made_ms, cells, tasks, overall, generations, day, spent, identity)
+    unsealed = Snapshot(made_ms, cells, tasks, overall, generations, outcomes, day, spent, "")
+    return replace(unsealed, fingerprint=fingerprint(_DOMAIN, snapshot_document(unsealed)))
 
 
 def _rows(arms: Mapping[str, Estimate]) -> dict[str, list[int | None]]:
@@ -176,7 +188,9 @@ def _estimates(rows: Mapping[str, list[Any]]) -> dict[str, Estimate]:
 
 
 def _leaves(rows: Iterable[CellRow], now_ms: int) -> tuple[dict[tuple[str, str, str], Sums], dict[str, int]]:
-    """Sums per (cluster, task, arm) of each arm's newest generation, older epochs scaled down to the current landmark."""
+    """Sums per (cluster, task, arm) of each arm's newest generation, older epochs scaled down to the current
+    landmark.
+    """
     kept = list(rows)
     generations: dict[str, int] = {}
     for row in kept:

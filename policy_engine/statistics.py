@@ -1,7 +1,7 @@
 """Decayed counts of one (tenant, cluster, arm), as sums that only ever grow, so that updates are pure ADD.
 
-Forward decay (Cormode, Shkapenyuk, Srivastava, Xu, "Forward Decay", ICDE 2009): an event of age a against landmark L has
-weight g(t - L); weights are never rewritten, readers divide by g(now - L). With g integer and the event's time the
+Forward decay (Cormode, Shkapenyuk, Srivastava, Xu, "Forward Decay", ICDE 2009): an event of age a against landmark L
+has weight g(t - L); weights are never rewritten, readers divide by g(now - L). With g integer and the event's time the
 DECISION's, additions commute: late, reordered and batched deliveries end in the same state.
 Half-life 7 days in 16 ticks; a new landmark (epoch) every 48 half-lives keeps a sum below DynamoDB's 38 digits.
 """
@@ -39,7 +39,8 @@ _TABLE = (
 
 #: Attribute name -> integer increment. Decayed: n weight of floor-relevant outcomes, s of successes, qn/q weight and
 #: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, ln/l weight and ms of latency,
-#: h<k>/g<k> weight of latencies / TTFTs of k bits, that is in [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, p provider faults.
+#: h<k>/g<k> weight of latencies / TTFTs of k bits, that is in [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, p
+#: provider faults.
 Sums = dict[str, int]
 
 

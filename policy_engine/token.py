@@ -1,6 +1,7 @@
 """The decision token: what `learn` must know about a decision, signed, so that telemetry never waits for a look-up.
 
-`1.<key id>.<payload>.<mac>`; payload is base64url canonical JSON, mac is HMAC-SHA256 (RFC 2104) over the three parts before it.
+`1.<key id>.<payload>.<mac>`; payload is base64url canonical JSON, mac is HMAC-SHA256 (RFC 2104) over the three parts
+before it.
 The prices of the plan's arms travel in it, so the cost of a hop is computed at the prices the decision was made at.
 """
 
@@ -45,7 +46,9 @@ class TokenArm:
     price_cached_read: int
     price_cached_write: int
 
-    def cost_nanodollars(self, input_tokens: int, output_tokens: int, cached_read: int = 0, cached_write: int = 0) -> int:
+    def cost_nanodollars(
+        self, input_tokens: int, output_tokens: int, cached_read: int = 0, cached_write: int = 0
+    ) -> int:
         """Cost of one hop; cached tokens are part of `input_tokens`, as providers report them. Rounded half up."""
         fresh = max(0, input_tokens - cached_read - cached_write)
         picodollars = (

@@ -100,7 +100,10 @@ class TelemetryRecord:
 
 
 def parse_route(body: bytes) -> RouteRequest:
-    """Admit the body of `POST /v1/route`. An inline IR is only checked for being an object; `admission` does the rest."""
+    """Admit the body of `POST /v1/route`.
+
+    An inline IR is only checked for being an object; `admission` does the rest.
+    """
     document = _object(_parsed(body, MAX_ROUTE_BYTES), "the body")
     _known(document, _ROUTE_FIELDS, "the request")
     if ("policy" in document) == ("ir" in document):
@@ -235,10 +238,11 @@ def _candidates(document: Mapping[str, Any]) -> tuple[str, ...] | None:
     value = document.get("candidates")
     if value is None and "candidates" not in document:
         return None
-    well_formed = isinstance(value, list) and 1 <= len(value) <= MAX_CANDIDATES
-    if not well_formed or not all(isinstance(arm, str) and len(arm) <= 120 and _ARM.fullmatch(arm) for arm in value):
-        raise RequestError(400, "invalid_field", f"`candidates` must be an array of 1 to {MAX_CANDIDATES} arm ids")
-    return tuple(sorted(set(value)))
+    if isinstance(value, list) and 1 <= len(value) <= MAX_CANDIDATES:
+        arms = [arm for arm in value if isinstance(arm, str) and len(arm) <= 120 and _ARM.fullmatch(arm)]
+        if len(arms) == len(value):
+            return tuple(sorted(set(arms)))
+    raise RequestError(400, "invalid_field", f"`candidates` must be an array of 1 to {MAX_CANDIDATES} arm ids")
 
 
 def _count(fields: Mapping[str, Any], name: str, most: int) -> int | None:

@@ -1,0 +1,113 @@
+"""The receipt: everything a decision depended on and what it came to, as canonical JSON that replays to the byte.
+
+The large parts (candidates, result) are rendered once per cell; a receipt is their concatenation in key order, and a
+test holds that it equals the canonical form of its own parse.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from policy_engine.decision import ENGINE, Decision
+from policy_engine.snapshot import Snapshot, estimate_row
+from policy_engine.wire import RouteRequest
+from policy_lang.canonical import canonical
+from policy_lang.catalog import model_document
+
+__all__ = ["RECEIPT_FORMAT", "ReceiptError", "open_sealed", "receipt_body", "reply", "seal"]
+
+RECEIPT_FORMAT = 1
+
+
+class ReceiptError(ValueError):
+    """A stored line is not a receipt, or its bytes do not match its hash. `decision_id` where it can still be read."""
+
+    def __init__(self, message: str, decision_id: str | None = None) -> None:
+        super().__init__(message)
+        self.decision_id = decision_id
+
+
+def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) -> str:
+    """Canonical JSON of the receipt."""
+    now, outlook = decision.circumstances, decision.cell.outlook
+    circumstances: dict[str, Any] = {
+        "breakers": sorted(now.breakers),
+        "decision_id": now.decision_id,
+        "degraded": now.degraded,
+        "now_ms": now.now_ms,
+        "state_age_ms": now.state_age_ms,
+    }
+    if now.pin is not None:
+        circumstances["pin"] = now.pin
+    learned = {
+        "day": snapshot.day,
+        "made_ms": snapshot.made_ms,
+        "spent_nanodollars": snapshot.spent_nanodollars.get(decision.route, 0),
+    }
+    return (
+        f'{{"baseline":{_baseline(decision, snapshot) if outlook else "null"}'
+        f',"candidates":{decision.cell.candidates_json}'
+        f',"circumstances":{_json(circumstances)}'
+        f',"decision":{decision.course.decision_json}'
+        f',"engine":"{ENGINE}"'
+        f',"fingerprints":{_fingerprints(decision)}'
+        f',"format":{RECEIPT_FORMAT}'
+        f',"request":{_json(request.document())}'
+        f',"snapshot":{_json(learned)}'
+        f',"tenant":{_json(now.tenant)}}}'
+    )
+
+
+def seal(body: str) -> str:
+    """One line of a receipts file: the body and its SHA-256."""
+    return f'{{"hash":"{sha256(body.encode()).hexdigest()}","receipt":{body}}}'
+
+
+def open_sealed(line: str) -> dict[str, Any]:
+    """The receipt of a sealed line; ReceiptError when the line is not canonical JSON or its hash does not match."""
+    try:
+        document = json.loads(line)
+        receipt, stated = document["receipt"], document["hash"]
+        decision_id = receipt["circumstances"]["decision_id"]
+    except (ValueError, KeyError, TypeError):
+        raise ReceiptError("the line is not a sealed receipt") from None
+    if sha256(canonical(receipt)).hexdigest() != stated:
+        raise ReceiptError("the receipt's bytes do not match its hash", decision_id)
+    if not isinstance(receipt, dict) or receipt.get("format") != RECEIPT_FORMAT:
+        raise ReceiptError(f"this version reads receipt format {RECEIPT_FORMAT}", decision_id)
+    return receipt
+
+
+def reply(decision: Decision, token: str) -> str:
+    """The JSON text of a route reply."""
+    now = decision.circumstances
+    head = decision.course.decision_json[:-1]
+    return (
+        f'{head},"candidates":{decision.cell.reply_json}'
+        f',"decision_id":"{now.decision_id}"'
+        f',"degraded":{"true" if now.degraded else "false"}'
+        f',"fingerprints":{_fingerprints(decision)}'
+        f',"state_age_ms":{now.state_age_ms}'
+        f',"token":"{token}"}}'
+    )
+
+
+def _baseline(decision: Decision, snapshot: Snapshot) -> str:
+    outlook, survey = decision.cell.outlook, decision.cell.survey
+    assert outlook is not None
+    model = outlook.baseline
+    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
+    return _json({"arm": model.arm, "estimate": estimate_row(estimate), "model": model_document(model)})
+
+
+def _fingerprints(decision: Decision) -> str:
+    return (
+        f'{{"catalog":"{decision.catalog_fingerprint}","engine":"{ENGINE}"'
+        f',"policy":"{decision.policy_fingerprint}","snapshot":"{decision.snapshot_fingerprint}"}}'
+    )
+
+
+def _json(value: object) -> str:
+    return canonical(value).decode()
