@@ -1,0 +1,217 @@
+"""The client: asks for a decision, reports what became of it. Prompts are no argument of anything here."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from policy_client.credentials import Credentials
+from policy_client.errors import NoCandidates, RouteError, RouteUnavailable
+from policy_client.reply import RouteReply, reply_from_wire
+from policy_client.telemetry import TelemetryQueue, TelemetryStats
+from policy_client.transport import Response, Transport
+from policy_engine.wire import record_from_wire
+from policy_lang.envelope import Envelope, envelope_to_wire
+from policy_lang.vocabulary import Outcome
+
+__all__ = ["Client"]
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Client:
+    """One tenant's connection to the service; share it between threads, close it (or use `with`) when done.
+
+    url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
+    Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how long
+    an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
+    After a fork the child starts with an empty queue and connections of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        telemetry_url: str | None = None,
+        connect_timeout: float = 0.5,
+        read_timeout: float = 2.0,
+        queue_capacity: int = 10_000,
+        batch_size: int = 100,
+        batch_age: float = 1.0,
+        attempts: int = 8,
+        spill: str | os.PathLike[str] | None = None,
+        exit_flush: float = 2.0,
+        clock: Callable[[], int] = _wall_clock,
+    ) -> None:
+        self._credentials, self._clock, self._exit_flush = credentials, clock, exit_flush
+        timeouts = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+        self._route = Transport(url, **timeouts)
+        self._report = Transport(telemetry_url, **timeouts) if telemetry_url else self._route
+        self._queue = TelemetryQueue(
+            lambda body: self._post(self._report, "/v1/telemetry", body),
+            capacity=queue_capacity,
+            batch=batch_size,
+            max_age=batch_age,
+            attempts=attempts,
+            spill=Path(spill) if spill else None,
+        )
+        _open_clients.add(self)
+
+    def route(
+        self,
+        *,
+        envelope: Envelope,
+        policy: str | None = None,
+        ir: Mapping[str, Any] | None = None,
+        org: str | None = None,
+        team: str | None = None,
+        product: str | None = None,
+        candidates: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+        fallback: str | None = None,
+    ) -> RouteReply:
+        """Ask which model serves a call of this shape. Exactly one of `policy` (a published name) and `ir` is given.
+
+        candidates: arm ids to choose among. fallback: the emergency model that RouteUnavailable names when no answer
+        comes. Raises RouteError, NoCandidates, RouteUnavailable.
+        """
+        asked = {
+            "policy": policy,
+            "ir": ir,
+            "org": org,
+            "team": team,
+            "product": product,
+            "candidates": list(candidates) if candidates is not None else None,
+            "idempotency_key": idempotency_key,
+        }
+        document = {name: value for name, value in asked.items() if value is not None}
+        body = json.dumps(document | {"envelope": envelope_to_wire(envelope)}, separators=(",", ":")).encode()
+        try:
+            status, content = self._post(self._route, "/v1/route", body)
+        except (OSError, HTTPException) as problem:
+            raise RouteUnavailable(f"{type(problem).__name__}: {problem}".rstrip(": "), fallback) from problem
+        return _read_reply(status, content)
+
+    def telemetry(
+        self,
+        reply: RouteReply,
+        *,
+        hop: int = 0,
+        arm: str | None = None,
+        outcome: Outcome | None = "ok",
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_read_tokens: int | None = None,
+        cached_write_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+        latency_ms: int | None = None,
+        ttft_ms: int | None = None,
+        quality: float | None = None,
+        quality_slugs: Sequence[str] = (),
+        finish_reason: str | None = None,
+        empty_content: bool = False,
+    ) -> bool:
+        """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
+
+        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number. A quality that
+        comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+        """
+        try:
+            given = {
+                "token": reply.token,
+                "hop": hop,
+                "arm": arm or (reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None),
+                "outcome": outcome,
+                "input_tokens": input_tokens,
+                "output_tokens": output_tokens,
+                "cached_read_tokens": cached_read_tokens,
+                "cached_write_tokens": cached_write_tokens,
+                "reasoning_tokens": reasoning_tokens,
+                "latency_ms": latency_ms,
+                "ttft_ms": ttft_ms,
+                "quality": quality,
+                "quality_slugs": list(quality_slugs) or None,
+                "finish_reason": finish_reason,
+                "empty_content": empty_content or None,
+            }
+            record = {name: value for name, value in given.items() if value is not None}
+            record_from_wire(record)
+            return self._queue.put(json.dumps(record, separators=(",", ":")).encode())
+        except Exception as problem:  # noqa: BLE001 - a report must never break the call it reports on
+            return self._queue.reject(f"{type(problem).__name__}: {problem}")
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send queued telemetry now; False when some is still pending after `timeout` seconds."""
+        return self._queue.flush(timeout)
+
+    def stats(self) -> TelemetryStats:
+        """Counters of the telemetry queue."""
+        return self._queue.stats()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush within `timeout` seconds (default: `exit_flush`) and let go of every connection; True if all was sent."""
+        _open_clients.discard(self)
+        done = self._queue.close(self._exit_flush if timeout is None else timeout)
+        self._route.close()
+        self._report.close()
+        return done
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, transport: Transport, path: str, body: bytes) -> Response:
+        whole_path = transport.prefix + path
+        headers = self._credentials.headers(transport.origin, whole_path, body, self._clock())
+        return transport.post(whole_path, body, headers)
+
+    def _renew(self) -> None:
+        # Closing the child's copies does not end the parent's connections: nothing is sent on them.
+        self._route.close()
+        self._report.close()
+        self._queue.renew()
+
+
+def _read_reply(status: int, content: bytes) -> RouteReply:
+    try:
+        document = json.loads(content)
+        if document.get("status") == "no_candidates":
+            raise NoCandidates(status, document)
+        if status == 200:
+            return reply_from_wire(document)
+        problem = document["error"]
+        raise RouteError(str(problem["code"]), status, str(problem["message"]), problem)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        excerpt = content[:200].decode(errors="replace")
+        raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None
+
+
+# INVARIANT: weak, so that a client nobody holds is not kept alive until the process ends.
+_open_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for client in list(_open_clients):
+        client.close()
+
+
+def _renew_all() -> None:
+    for client in list(_open_clients):
+        client._renew()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,70 @@
+"""A route reply as typed values. Fields this version does not know are kept in `document` and otherwise ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["PlanStep", "RouteReply", "reply_from_wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One call the caller may make.
+
+    role: pick, explore, until_proven, pinned, cleared or fallback. floor: cleared, unproven, failed or none.
+    """
+
+    arm: str
+    provider: str
+    model: str
+    role: str
+    floor: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteReply:
+    """A served decision. `plan[0]` is the chosen arm; costs in nano-dollars, shares in parts per million.
+
+    `tier` is None where a model outside the route's tiers serves; confidence is P(the arm clears the route's floors).
+    `token` goes back with telemetry, untouched. `document` is the reply as received, reasons per candidate included.
+    """
+
+    decision_id: str
+    arm: str
+    model: str
+    provider: str
+    route: str
+    tier: str | None
+    cluster: str
+    floor: str
+    confidence_ppm: int
+    explored: bool
+    propensity_ppm: int
+    stream: bool
+    plan: tuple[PlanStep, ...]
+    expected_cost_nanodollars: int
+    baseline_arm: str
+    baseline_cost_nanodollars: int
+    degraded: bool
+    state_age_ms: int
+    token: str
+    document: Mapping[str, Any]
+
+
+def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
+    """Read a reply whose status is `served`; KeyError or TypeError where it is not one."""
+    baseline = document["baseline"]
+    steps = (PlanStep(**{name: step[name] for name in PlanStep.__slots__}) for step in document["plan"])
+    return RouteReply(
+        **{name: document[name] for name in _PLAIN},
+        plan=tuple(steps),
+        baseline_arm=baseline["arm"],
+        baseline_cost_nanodollars=baseline["cost_nanodollars"],
+        document=document,
+    )
+
+
+_DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "document")
+_PLAIN = tuple(name for name in RouteReply.__slots__ if name not in _DERIVED)

@@ -1,0 +1,240 @@
+"""The telemetry queue: a bounded deque and one daemon thread that sends batches. `put` neither blocks nor raises.
+
+A record is delivered at least once or counted as lost; the service counts it once whatever arrives (token, hop and field
+are its identity), so a batch is sent again without a thought after any doubt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http.client import HTTPException
+from pathlib import Path
+
+from policy_client.spool import claim_spool, write_spool
+from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
+
+__all__ = ["TelemetryQueue", "TelemetryStats"]
+
+Send = Callable[[bytes], tuple[int, bytes]]
+_ENVELOPE = b'{"records":[%s]}'
+_RETRYABLE = frozenset((408, 429))
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryStats:
+    """Counters since the client was made; every record put in ends in exactly one of the last five.
+
+    accepted: taken by the service. refused: the service would not take it, or not after every attempt. dropped: the
+    oldest, when the queue was full. spilled: written to the spool file. pending: still here. `invalid` records were
+    never queued. `last_error` is the latest reason for a refusal or a retry.
+    """
+
+    queued: int = 0
+    invalid: int = 0
+    retries: int = 0
+    accepted: int = 0
+    refused: int = 0
+    dropped: int = 0
+    spilled: int = 0
+    pending: int = 0
+    last_error: str | None = None
+
+
+class TelemetryQueue:
+    """Sends what is put in, in batches of at most `batch` records or as soon as the oldest is `max_age` seconds old."""
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        capacity: int = 10_000,
+        batch: int = 100,
+        max_age: float = 1.0,
+        attempts: int = 8,
+        spill: Path | None = None,
+    ) -> None:
+        if capacity < 1 or not 1 <= batch <= MAX_TELEMETRY_RECORDS:
+            raise ValueError(f"capacity must be positive and batch between 1 and {MAX_TELEMETRY_RECORDS}")
+        self._send, self._capacity, self._batch = send, capacity, batch
+        self._max_age, self._attempts, self._spill = max_age, attempts, spill
+        self.renew()
+
+    def renew(self) -> None:
+        """Start empty. A forked child does this: the records are the parent's, and its thread did not come along."""
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        self._in_flight: list[bytes] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._flushing = 0
+        self._closed = False
+        self._stats = TelemetryStats()
+
+    def put(self, record: bytes) -> bool:
+        """Queue one encoded record; False once closed. When full the oldest gives way."""
+        with self._changed:
+            if self._closed:
+                self._count(invalid=1, error="the client is closed")
+                return False
+            self._count(queued=1)
+            if len(self._waiting) >= self._capacity:
+                self._waiting.popleft()
+                self._count(dropped=1)
+            self._waiting.append((time.monotonic(), record))
+            self._started()
+            if len(self._waiting) in (1, self._batch):
+                self._changed.notify_all()
+        return True
+
+    def reject(self, reason: str) -> bool:
+        """Count a record that was not worth queueing."""
+        with self._changed:
+            self._count(invalid=1, error=reason)
+        return False
+
+    def flush(self, timeout: float) -> bool:
+        """Send at once what is queued and wait until nothing is pending; False when `timeout` seconds were not enough."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                while self._waiting or self._in_flight:
+                    left = deadline - time.monotonic()
+                    if left <= 0 or self._thread is None:
+                        return False
+                    self._changed.wait(left)
+                return True
+            finally:
+                self._flushing -= 1
+
+    def close(self, timeout: float) -> bool:
+        """Flush, then stop; what is left is spilled where a spool file was named, otherwise dropped and counted."""
+        done = self.flush(timeout)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(max(0.1, timeout))
+        with self._changed:
+            # Where the thread hangs in a send, its batch may arrive twice; that is harmless, losing it is not.
+            left = self._in_flight + [record for _, record in self._waiting]
+            self._waiting.clear()
+            self._in_flight = []
+        self._give_up(left, "the client was closed")
+        return done
+
+    def stats(self) -> TelemetryStats:
+        """A consistent copy of the counters."""
+        with self._changed:
+            return replace(self._stats, pending=len(self._waiting) + len(self._in_flight))
+
+    def _started(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="pointsman-telemetry", daemon=True)
+            # Refused once the interpreter is shutting down: the record then waits for `close`.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+
+    def _run(self) -> None:
+        self._reclaim()
+        while (batch := self._next_batch()) is not None:
+            self._deliver(batch)
+            with self._changed:
+                self._in_flight = []
+                self._changed.notify_all()
+
+    def _reclaim(self) -> None:
+        if self._spill is None:
+            return
+        found = claim_spool(self._spill)
+        with self._changed:
+            room = max(0, self._capacity - len(self._waiting))
+            kept = found[-room:] if room else []
+            self._count(queued=len(found), dropped=len(found) - len(kept))
+            self._waiting.extendleft((0.0, record) for record in reversed(kept))
+
+    def _next_batch(self) -> list[bytes] | None:
+        """Wait for a batch that is full or old enough; None once closed."""
+        with self._changed:
+            while not self._closed:
+                if not self._waiting:
+                    self._changed.wait()
+                    continue
+                left = self._waiting[0][0] + self._max_age - time.monotonic()
+                if left <= 0 or self._flushing or len(self._waiting) >= self._batch:
+                    return self._taken()
+                self._changed.wait(left)
+        return None
+
+    def _taken(self) -> list[bytes]:
+        size, batch = len(_ENVELOPE), []
+        while self._waiting and len(batch) < self._batch:
+            size += len(self._waiting[0][1]) + 1
+            if batch and size > MAX_TELEMETRY_BYTES:
+                break
+            batch.append(self._waiting.popleft()[1])
+        self._in_flight = batch
+        return batch
+
+    def _deliver(self, batch: list[bytes]) -> None:
+        """Send until taken or given up; a batch refused as a whole is halved until the bad record stands alone."""
+        for attempt in range(self._attempts):
+            status, reason = self._attempt(batch)
+            if 200 <= status < 300:
+                with self._changed:
+                    self._count(accepted=len(batch))
+                return
+            if status and status < 500 and status not in _RETRYABLE:
+                break
+            with self._changed:
+                if self._closed or attempt + 1 == self._attempts:
+                    break
+                self._count(retries=1, error=reason)
+                self._changed.wait_for(lambda: self._closed, _backoff(attempt))
+        if status in (400, 413) and len(batch) > 1:
+            middle = len(batch) // 2
+            self._deliver(batch[:middle])
+            self._deliver(batch[middle:])
+        elif status == 0 or status >= 500 or status in _RETRYABLE:
+            self._give_up(batch, reason)
+        else:
+            with self._changed:
+                self._count(refused=len(batch), error=reason)
+
+    def _attempt(self, batch: list[bytes]) -> tuple[int, str]:
+        try:
+            status, content = self._send(_ENVELOPE % b",".join(batch))
+        except (OSError, HTTPException) as problem:
+            return 0, f"{type(problem).__name__}: {problem}"
+        except Exception as problem:  # noqa: BLE001 - credentials that cannot be had must not end the thread
+            return 0, f"{type(problem).__name__}: {problem}"
+        return status, f"{status}: {content[:200].decode(errors='replace')}"
+
+    def _give_up(self, records: list[bytes], reason: str) -> None:
+        spilled = bool(records) and self._spill is not None and write_spool(self._spill, records)
+        with self._changed:
+            if spilled:
+                self._count(spilled=len(records), error=reason)
+            elif records:
+                self._count(refused=len(records), error=reason)
+            self._changed.notify_all()
+
+    def _count(self, *, error: str | None = None, **more: int) -> None:
+        stats = self._stats
+        added = {name: getattr(stats, name) + n for name, n in more.items()}
+        self._stats = replace(stats, **added, last_error=error or stats.last_error)  # type: ignore[arg-type]
+
+
+def _backoff(attempt: int) -> float:
+    """Full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), in seconds."""
+    ceiling = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0**attempt)
+    return random.uniform(0, ceiling)  # noqa: S311 - spreads load, guards nothing
