@@ -37,7 +37,9 @@ def parse_strict(text: bytes | str, *, max_bytes: int, max_depth: int = 64) -> A
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError as problem:
-        raise StrictJsonError("malformed_json", f"the text is not UTF-8: {problem.reason} at byte {problem.start}") from None
+        raise StrictJsonError(
+            "malformed_json", f"the text is not UTF-8: {problem.reason} at byte {problem.start}"
+        ) from None
     _check_depth(decoded, max_depth)
     try:
         return _decoder.decode(decoded)

@@ -1,7 +1,7 @@
 """The catalog: what each arm can do and what it costs, as one fingerprinted snapshot that tenants may overlay.
 
 The snapshot (`catalog.json` beside this file) is compiled by `pointsman catalog build`; each field carries its source
-and the date it was read. Prices are whole pico-dollars per token. A field the sources lack is None and evaluates to unknown.
+and the date it was read. Prices are whole pico-dollars per token. A field the sources lack is None: unknown to gates.
 """
 
 from __future__ import annotations

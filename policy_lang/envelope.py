@@ -1,4 +1,4 @@
-"""The semantic envelope: six fields that describe a call without a word of its prompt, and the cluster id they hash to."""
+"""The semantic envelope: six fields that describe a call without a word of its prompt, and the id they hash to."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def policy_fingerprint(policy: Policy) -> str:
 
 def source_hash(text: str) -> str:
     """What a policy file says, to the byte."""
-    return sha256(_SOURCE_DOMAIN.encode() + b"\n" + text.encode()).hexdigest()
+    return sha256(_SOURCE_DOMAIN.encode() + b"\n" + text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def ir_document(node: Any) -> Any:

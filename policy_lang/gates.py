@@ -11,7 +11,7 @@ from typing import assert_never
 from policy_lang.ir import PPM, And, Compare, CompareFields, Expr, Flag, In, Not, Or
 from policy_lang.vocabulary import FIELDS, bucket_rank
 
-__all__ = ["Facts", "FactValue", "evaluate", "mentioned_fields"]
+__all__ = ["FactValue", "Facts", "evaluate", "mentioned_fields"]
 
 FactValue = str | int | bool | None
 Facts = Mapping[str, FactValue]

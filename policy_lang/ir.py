@@ -4,15 +4,15 @@ This is the only definition of the IR. `validation.py` derives the pydantic vali
 these classes, `admission.py` the bounded walker that `route` uses; a test holds the three to the same verdicts.
 
 Normal form (what makes equal meaning an equal fingerprint): gates sorted by reason, `and`/`or` flattened and sorted by
-canonical JSON without repeats, `not` pushed nowhere but double negation removed, `in` values sorted, tiers sorted by name,
-tasks sorted; routes, tier members, `use`, `pick` and `fallback` keep their order because it means something.
+canonical JSON without repeats, `not` pushed nowhere but double negation removed, `in` values sorted, tiers sorted by
+name, tasks sorted; routes, tier members, `use`, `pick` and `fallback` keep their order because it means something.
 Integers only: pico-dollars per token, nano-dollars, ppm, tokens.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
 
@@ -38,6 +38,7 @@ __all__ = [
     "PickTerm",
     "Policy",
     "Route",
+    "Tagged",
     "Text",
     "Tier",
     "Whole",
@@ -85,6 +86,25 @@ class Limits:
         return {**handler(source), "min_length": self.least, "max_length": self.most}
 
 
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A union told apart by the literal in the field `tag`, which must be present."""
+
+    tag: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        nodes = {get_type_hints(node)[self.tag].__args__[0]: node for node in get_args(source)}
+        members = {name: handler.generate_schema(node) for name, node in nodes.items()}
+        return {"type": "tagged-union", "discriminator": self.tag, "choices": members}
+
+
+class _Closed:
+    """Unknown fields are refused; pydantic reads this attribute of the nodes below."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
 Ppm = Annotated[int, Whole(0, PPM)]
 Ratio = Annotated[int, Whole(1, 1000 * PPM)]
 Amount = Annotated[int, Whole(0, MAX_SAFE_INTEGER)]
@@ -100,7 +120,7 @@ NumericRelation = Literal["lt", "le", "gt", "ge"]
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(_Closed):
     """`field relation value`; ordered fields compare by bucket rank, words by equality only, numbers by value."""
 
     field: FieldName
@@ -110,7 +130,7 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class CompareFields:
+class CompareFields(_Closed):
     """`left relation (ratio_ppm / 1e6) x right`, both numeric: `model.context >= 1.25 * tokens.upper`."""
 
     left: FieldName
@@ -121,7 +141,7 @@ class CompareFields:
 
 
 @dataclass(frozen=True, slots=True)
-class In:
+class In(_Closed):
     """`field in [values]`; values sorted."""
 
     field: FieldName
@@ -130,7 +150,7 @@ class In:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(_Closed):
     """A boolean field that must hold."""
 
     field: FieldName
@@ -138,13 +158,13 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Not:
+class Not(_Closed):
     item: Expr
     op: Literal["not"] = "not"
 
 
 @dataclass(frozen=True, slots=True)
-class And:
+class And(_Closed):
     """All of `items`; no items holds always."""
 
     items: Annotated[tuple[Expr, ...], Limits(0, 200)]
@@ -152,18 +172,18 @@ class And:
 
 
 @dataclass(frozen=True, slots=True)
-class Or:
+class Or(_Closed):
     """Any of `items`; no items never holds."""
 
     items: Annotated[tuple[Expr, ...], Limits(0, 200)]
     op: Literal["or"] = "or"
 
 
-Expr = Compare | CompareFields | In | Flag | Not | And | Or
+Expr = Annotated[Compare | CompareFields | In | Flag | Not | And | Or, Tagged("op")]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(_Closed):
     """A candidate fails where `violation` holds or cannot be evaluated (Kleene logic: unknown fails).
 
     forbid F when A unless B -> violation = F's condition and not B; require C when A unless B -> A and not B and not C.
@@ -176,14 +196,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(_Closed):
     name: Name
     arms: Annotated[tuple[Arm, ...], Limits(1, 64)]
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """`metric >= at_least_ppm`. With `proven_ppm` P(metric >= at_least) must reach it; without it steers by shortfall."""
+class Floor(_Closed):
+    """`metric >= at_least_ppm`. With `proven_ppm` P(metric >= at_least) must reach it; without, steers by shortfall."""
 
     metric: Literal["success", "quality"]
     at_least_ppm: Ppm
@@ -191,10 +211,10 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
-class PickTerm:
+class PickTerm(_Closed):
     """One key of a lexicographic order. `within_ppm` keeps ties for the next term (0 on the last).
 
-    cheapest: expected cost. fastest: p95 of `metric`. best_quality: learned quality. best_value: quality minus cost / V,
+    cheapest: expected cost. fastest: p95 of `metric`. best_quality: learned quality. best_value: quality - cost / V,
     V = `value_nanodollars` per success. prefer: position in `arms`.
     """
 
@@ -206,7 +226,7 @@ class PickTerm:
 
 
 @dataclass(frozen=True, slots=True)
-class Explore:
+class Explore(_Closed):
     """Share of decisions spent on learning: `rate_ppm`, `unproven_ppm` while no arm is proven, money per day (UTC)."""
 
     rate_ppm: Ppm
@@ -215,7 +235,7 @@ class Explore:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(_Closed):
     """First route whose `when` holds serves. `use` names tiers in order; `where` filters their arms."""
 
     name: Name
@@ -229,7 +249,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(_Closed):
     """A whole policy. `default.when` is always `And(())`; `fallback` is ordered and never empty."""
 
     name: PolicyName

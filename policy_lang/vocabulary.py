@@ -1,7 +1,7 @@
 """The closed vocabulary: what a policy may speak about, and the buckets of an envelope.
 
 Every dimension of an envelope is finite, so the shape space is finite and the compiler can enumerate it.
-Bucket bounds are inclusive upper bounds; every top bucket has a numeric bound too, so `tokens.upper` is always a number.
+Bucket bounds are inclusive upper bounds; every top bucket has a bound too, so `tokens.upper` is always a number.
 """
 
 from __future__ import annotations

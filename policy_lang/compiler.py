@@ -1,0 +1,87 @@
+"""Policy text to IR: decode, parse, check, lower, prove. Every finding of the file at once, never a partial IR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from policy_lang.analysis.fallback import unproved_fallback
+from policy_lang.bounds import out_of_bounds
+from policy_lang.canonical import canonical
+from policy_lang.catalog import Catalog
+from policy_lang.checker import check
+from policy_lang.diagnostics import Diagnostic, Style, error, render
+from policy_lang.fingerprint import ir_document, policy_fingerprint
+from policy_lang.ir import MAX_IR_BYTES, Policy
+from policy_lang.lowering import lower
+from policy_lang.outline import Outline
+from policy_lang.parser import parse
+from policy_lang.source import read_source
+
+__all__ = ["PROOFS", "Compilation", "compile_policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What came of a text. `policy` and `fingerprint` are None exactly if there is an error among `diagnostics`.
+
+    `lines` maps a gate's reason, and `route:NAME`, to the line (from 1) where it begins.
+    """
+
+    policy: Policy | None
+    fingerprint: str | None
+    source_hash: str
+    lines: Mapping[str, int]
+    diagnostics: tuple[Diagnostic, ...]
+    text: str = field(repr=False)
+    filename: str = "<policy>"
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a policy."""
+        return self.policy is not None
+
+    def render(self, style: Style = "full") -> str:
+        """The diagnostics as text."""
+        return render(self.diagnostics, self.text, self.filename, style)
+
+
+def compile_policy(source: str | bytes, catalog: Catalog, filename: str = "<policy>") -> Compilation:
+    """Compile one policy against the models of `catalog`. Never raises, whatever the text."""
+    read = read_source(source)
+    if not read.readable:
+        return Compilation(None, None, read.hash, {}, read.diagnostics, read.text, filename)
+    parsed = parse(read.text)
+    unreadable = (*read.diagnostics, *parsed.diagnostics)
+    outline = Outline(parsed.statements, catalog, whole=not unreadable)
+    found = sorted([*unreadable, *check(outline)], key=lambda finding: finding.span)
+    policy = None
+    if not _has_errors(found):
+        policy = lower(outline)
+        found += [finding for proof in PROOFS for finding in proof(policy, outline)]
+    if policy is None or _has_errors(found):
+        return Compilation(None, None, read.hash, {}, tuple(found), read.text, filename)
+    identity = policy_fingerprint(policy)
+    return Compilation(policy, identity, read.hash, _lines(outline), tuple(found), read.text, filename)
+
+
+def within_limits(policy: Policy, outline: Outline) -> Iterator[Diagnostic]:
+    """The limits of the language version on what the text comes to."""
+    document = ir_document(policy)
+    problem = out_of_bounds(document)
+    if problem is None and len(canonical(document)) > MAX_IR_BYTES:
+        problem = f"larger than {MAX_IR_BYTES} bytes"
+    if problem:
+        yield error("P213", outline.headers[0].span, f"the policy compiles to something {problem}", "split the policy")
+
+
+PROOFS: tuple[Callable[[Policy, Outline], Iterator[Diagnostic]], ...] = (within_limits, unproved_fallback)
+
+
+def _has_errors(found: Iterable[Diagnostic]) -> bool:
+    return any(finding.severity == "error" for finding in found)
+
+
+def _lines(outline: Outline) -> dict[str, int]:
+    gates = {rule.reason.text: rule.span.line for rule in outline.rules}
+    return gates | {f"route:{route.name.text}": route.span.line for route in outline.all_routes}

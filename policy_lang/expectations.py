@@ -1,0 +1,156 @@
+"""Says what the grammar would have accepted, in the language's words, and recognises the usual slips."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Set as AbstractSet
+
+from policy_lang.diagnostics import Diagnostic, Span, did_you_mean, error
+
+__all__ = ["KEYWORDS", "REPLACEMENTS", "STATEMENTS", "SYNC", "unexpected"]
+
+#: Terminal -> keyword, and which of them begin a statement or a clause: there the parser resumes after an error.
+STATEMENTS = ("POLICY", "TASKS", "TIER", "FORBID", "REQUIRE", "ROUTE", "DEFAULT", "FALLBACK", "BASELINE")
+_CLAUSES = ("USE", "WHERE", "FLOOR", "UNTIL", "PICK", "EXPLORE")
+_INNER = (
+    "LANGUAGE WHEN UNLESS PROVEN SERVE THEN CHEAPEST FASTEST BEST PREFER WITHIN AT MOST WHILE UNPROVEN AND OR NOT IN"
+)
+KEYWORDS = {name: name.lower() for name in (*STATEMENTS, *_CLAUSES, *_INNER.split())}
+SYNC = frozenset((*STATEMENTS, *_CLAUSES, "RBRACE"))
+
+#: A strange token -> the terminal and text that stand in for it, so that one slip is one diagnostic.
+REPLACEMENTS = {
+    "&&": ("AND", "and"),
+    "||": ("OR", "or"),
+    "!": ("NOT", "not"),
+    "=": ("RELATION", "=="),
+    "=<": ("RELATION", "<="),
+}
+
+_SIGNS = {
+    "EQUAL": "`=`",
+    "COMMA": "`,`",
+    "LSQB": "`[`",
+    "RSQB": "`]`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "LPAR": "`(`",
+    "RPAR": "`)`",
+    "STAR": "`*`",
+    "STRING": "a quoted text",
+    "NUMBER": "a number",
+    "MONEY": "an amount of money such as `$15/Mtok`",
+    "BUCKET": "a tool count such as `2-4`",
+    "RELATION": "a comparison such as `==` or `>=`",
+    "$END": "the end of the file",
+}
+_NAMES = {
+    "TASKS": "a task name",
+    "TIER": "a tier name",
+    "USE": "a tier name",
+    "LSQB": "a model",
+    "ROUTE": "a route name",
+    "FLOOR": "`success` or `quality`",
+    "FASTEST": "`ttft_p95` or `latency_p95`",
+    "BEST": "`quality` or `value`",
+    "SERVE": "a model",
+    "FALLBACK": "a model",
+    "BASELINE": "a model",
+    "RELATION": "a value",
+    "IN": "a value",
+    "STAR": "a field",
+}
+_LOOKALIKES = dict(zip("аеорсухіјѕԁոցһӏмкт" + "αονρτυ", "aeopcyxijsdnghlmkt" + "aovptu", strict=True))
+
+
+def unexpected(
+    kind: str, text: str, span: Span, expected: AbstractSet[str], before: list[str], *, same_line: bool
+) -> Diagnostic:
+    """The finding for a token of `kind` where only `expected` terminals fit; `before` are the terminals ahead of it.
+
+    `same_line` tells a keyword used as a name from one that begins the next statement.
+    """
+    if strange := _strange(kind, text, span):
+        return strange
+    wanted = _wanted(expected, before)
+    found = "the end of the file" if kind == "$END" else f"`{_short(text)}`"
+    if kind in KEYWORDS and "NAME" in expected and same_line:
+        return error("P103", span, f"`{text}` is a reserved word, expected {_listed(wanted)}", "choose another name")
+    return error("P101", span, f"expected {_listed(wanted)}, found {found}", *_near(kind, text, expected))
+
+
+def _strange(kind: str, text: str, span: Span) -> Diagnostic | None:
+    if kind == "FOREIGN":
+        return _foreign(text, span)
+    if kind == "UNCLOSED":
+        return error("P005", span, "this text is not closed on its line", 'a quoted text ends with `"`')
+    if kind == "QUOTED":
+        return error("P004", span, "texts stand in double quotes", None, f'"{text[1:-1]}"')
+    if kind == "EQUAL" and text in REPLACEMENTS:
+        return None
+    if kind in ("OPERATOR", "UNKNOWN"):
+        return _unknown_sign(text, span)
+    return None
+
+
+def _foreign(text: str, span: Span) -> Diagnostic:
+    odd = next(char for char in text if ord(char) > 127)
+    name = unicodedata.name(odd, "a character without a name").lower()
+    plain = "".join(_LOOKALIKES.get(char, char) for char in unicodedata.normalize("NFKC", text))
+    return error(
+        "P004",
+        span,
+        f"`{_short(text)}` holds `{odd}` (U+{ord(odd):04X}, {name}); names are ASCII",
+        "other scripts may stand in comments and quoted texts",
+        plain if plain.isascii() and plain != text else None,
+    )
+
+
+def _unknown_sign(text: str, span: Span) -> Diagnostic:
+    help_text = {
+        "//": "comments start with `#`",
+        ";": "statements need no separator",
+        "$": "money is written like `$15/Mtok` or `$2/day`",
+        "-": "numbers have no sign",
+        ".": "a number starts with a digit, as in `0.85`",
+    }.get(text)
+    replacement = {"=>": ">="}.get(text) or REPLACEMENTS.get(text, ("", None))[1]
+    return error("P004", span, f"`{text}` means nothing in this language", help_text, replacement)
+
+
+def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
+    if expected >= set(STATEMENTS):
+        return ["a statement such as `tier`, `forbid`, `route` or `fallback`"]
+    if {"NAME", "NOT", "LPAR"} <= expected:
+        return ["a condition"]
+    if expected >= {"NAME", "MONEY", "STRING"}:
+        return ["a value"]
+    keywords = [f"`{KEYWORDS[name]}`" for name in KEYWORDS if name in expected and name not in STATEMENTS]
+    names = [_name_wanted(before)] if "NAME" in expected else []
+    others = ("STRING",) if names and "STRING" in expected else ()
+    signs = [text for name, text in _SIGNS.items() if name in expected and name not in others]
+    return names + signs + keywords or ["a statement"]
+
+
+def _name_wanted(before: list[str]) -> str:
+    return next((_NAMES[kind] for kind in reversed(before) if kind in _NAMES), "a name")
+
+
+def _near(kind: str, text: str, expected: AbstractSet[str]) -> tuple[str | None, str | None]:
+    """Help and suggestion for a name that is nearly a keyword accepted here."""
+    if kind == "EQUAL" and "RELATION" in expected:
+        return None, "=="
+    if kind != "NAME":
+        return None, None
+    accepted = frozenset(KEYWORDS[name] for name in expected if name in KEYWORDS)
+    if text.lower() in accepted:
+        return "keywords are lower case", text.lower()
+    return None, did_you_mean(text, accepted)
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,183 @@
+"""The checks on what stands inside a route, one function per rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from policy_lang import syntax
+from policy_lang.conditions import check_condition
+from policy_lang.diagnostics import Diagnostic, did_you_mean, error, warning
+from policy_lang.outline import Outline
+from policy_lang.units import money, share
+
+__all__ = ["ROUTE_RULES"]
+
+_KEYWORDS: dict[type[syntax.Clause], str] = {
+    syntax.UseClause: "use",
+    syntax.WhereClause: "where",
+    syntax.UntilClause: "until proven serve",
+    syntax.PickClause: "pick",
+    syntax.ExploreClause: "explore",
+}
+_METRICS = frozenset(("success", "quality"))
+_SUBJECTS = {"fastest": frozenset(("ttft_p95", "latency_p95")), "best": frozenset(("quality", "value"))}
+_MOST_TERMS = 8
+_Kind = TypeVar("_Kind", bound=syntax.Clause)
+
+
+def mandatory_clauses(outline: Outline) -> Iterator[Diagnostic]:
+    for route in outline.all_routes if outline.whole else ():
+        for kind, keyword in ((syntax.UseClause, "use"), (syntax.PickClause, "pick")):
+            if not any(isinstance(clause, kind) for clause in route.clauses):
+                example = "use small" if keyword == "use" else "pick cheapest"
+                yield error(
+                    "P211", route.name.span, f"route `{route.name.text}` has no `{keyword}`", f"as in `{example}`"
+                )
+
+
+def single_clauses(outline: Outline) -> Iterator[Diagnostic]:
+    for route in outline.all_routes:
+        seen: set[str] = set()
+        for clause in route.clauses:
+            name = f"floor {clause.metric.text}" if isinstance(clause, syntax.FloorClause) else _KEYWORDS[type(clause)]
+            if name in seen:
+                yield error("P212", clause.span, f"`{name}` stands twice in route `{route.name.text}`")
+            seen.add(name)
+
+
+def used_tiers(outline: Outline) -> Iterator[Diagnostic]:
+    for _, use in _clauses(outline, syntax.UseClause):
+        seen: set[str] = set()
+        for tier in use.tiers:
+            if tier.text not in outline.tier_names and outline.whole:
+                near = did_you_mean(tier.text, outline.tier_names)
+                known = f"tiers are {', '.join(sorted(outline.tier_names)[:24]) or 'declared with `tier name = […]`'}"
+                yield error("P307", tier.span, f"unknown tier `{tier.text}`", None if near else known, near)
+            if tier.text in seen:
+                yield error("P208", tier.span, f"`{tier.text}` stands twice in `use`")
+            seen.add(tier.text)
+
+
+def sound_filters(outline: Outline) -> Iterator[Diagnostic]:
+    for _, where in _clauses(outline, syntax.WhereClause):
+        yield from check_condition(where.condition, outline)
+
+
+def sound_floors(outline: Outline) -> Iterator[Diagnostic]:
+    for _, floor in _clauses(outline, syntax.FloorClause):
+        if floor.metric.text not in _METRICS:
+            yield _unknown_word(floor.metric, "a floor is on", _METRICS)
+        if floor.relation.text != ">=":
+            yield error("P304", floor.relation.span, "a floor is a least value", None, ">=")
+        for amount, what in ((floor.at_least, "a floor"), (floor.proven, "a confidence")):
+            value = share(amount, what) if amount else 0
+            if isinstance(value, Diagnostic):
+                yield value
+            elif amount is floor.proven and amount and not 500_000 <= value < 1_000_000:
+                yield error(
+                    "P401", amount.span, "a confidence lies from 50% to below 100%", "no amount of evidence proves 100%"
+                )
+
+
+def until_has_floor(outline: Outline) -> Iterator[Diagnostic]:
+    for route, until in _clauses(outline, syntax.UntilClause):
+        if not _has_proven_floor(route):
+            help_text = "write `floor success >= 95% proven 90%`, or leave `until` out"
+            yield error("P406", until.span, f"route `{route.name.text}` has no floor that is to be proven", help_text)
+
+
+def sound_picks(outline: Outline) -> Iterator[Diagnostic]:
+    for _, pick in _clauses(outline, syntax.PickClause):
+        for index, term in enumerate(pick.terms):
+            last = index == len(pick.terms) - 1
+            yield from _check_term(term)
+            yield from _check_width(term, last=last)
+        if len(pick.terms) > _MOST_TERMS:
+            yield error("P210", pick.terms[_MOST_TERMS].span, f"`pick` has at most {_MOST_TERMS} terms")
+
+
+def sound_exploration(outline: Outline) -> Iterator[Diagnostic]:
+    for route, explore in _clauses(outline, syntax.ExploreClause):
+        rates = [limit for limit in explore.shares if not _is_money(limit) and not limit.unproven]
+        unproven = [limit for limit in explore.shares if limit.unproven]
+        daily = [limit for limit in explore.shares if _is_money(limit)]
+        for limits, what in ((rates, "rate"), (unproven, "rate while unproven"), (daily, "amount of money")):
+            for repeated in limits[1:]:
+                yield error("P212", repeated.span, f"`explore` has one {what}")
+        if not rates:
+            yield error("P407", explore.span, "`explore` needs a rate", "as in `explore at most 5%, $2/day`")
+        if unproven and not _has_proven_floor(route):
+            yield warning("P602", unproven[0].span, f"nothing is to be proven in route `{route.name.text}`")
+        for limit in explore.shares:
+            value = money(limit.amount, "day") if _is_money(limit) else share(limit.amount, "a rate")
+            if isinstance(value, Diagnostic):
+                yield value
+
+
+def _check_term(term: syntax.Term) -> Iterator[Diagnostic]:
+    if term.subject and term.subject.text not in _SUBJECTS[term.order]:
+        yield _unknown_word(term.subject, f"`{term.order}` goes by", _SUBJECTS[term.order])
+    wants_value = term.order == "best" and term.subject is not None and term.subject.text == "value"
+    if wants_value and term.value is None:
+        yield error(
+            "P408", term.span, "`best value` needs what a success is worth", "as in `best value at $0.05/success`"
+        )
+    if term.value is not None:
+        worth = money(term.value, "success")
+        if not wants_value:
+            yield error("P408", term.value.span, "only `best value` takes an amount of money")
+        elif isinstance(worth, Diagnostic):
+            yield worth
+        elif worth == 0:
+            yield error("P401", term.value.span, "a success is worth more than nothing")
+    if term.order == "prefer" and not term.models:
+        yield error("P209", term.span, "`prefer` needs at least one model")
+
+
+def _check_width(term: syntax.Term, *, last: bool) -> Iterator[Diagnostic]:
+    # Two measured figures are never equal: without a width the next term would never be reached. Places in a list and
+    # the models outside it do tie, so `prefer` needs none.
+    if term.within and term.order == "prefer":
+        yield error("P404", term.within.span, "`prefer` goes by place in its list and takes no width")
+    elif last and term.within:
+        yield error("P404", term.within.span, "`within` parts ties for the next term, and none follows", "add `then …`")
+    if not last and term.within is None and term.order != "prefer":
+        yield error("P403", term.span, "a tie needs a width before `then`", "as in `within 10% then cheapest`")
+    if term.within and isinstance(width := share(term.within, "a width"), Diagnostic):
+        yield width
+    elif term.within and width == 0:
+        yield error("P401", term.within.span, "a width of nothing never ties")
+
+
+def _unknown_word(word: syntax.Word, what: str, known: frozenset[str]) -> Diagnostic:
+    near = did_you_mean(word.text, known)
+    listed = " or ".join(f"`{name}`" for name in sorted(known))
+    return error("P405", word.span, f"{what} {listed}, not `{word.text}`", None, near)
+
+
+def _has_proven_floor(route: syntax.RouteRule) -> bool:
+    return any(isinstance(clause, syntax.FloorClause) and clause.proven for clause in route.clauses)
+
+
+def _is_money(limit: syntax.Share) -> bool:
+    return limit.amount.unit.startswith("$")
+
+
+def _clauses(outline: Outline, kind: type[_Kind]) -> Iterator[tuple[syntax.RouteRule, _Kind]]:
+    for route in outline.all_routes:
+        for clause in route.clauses:
+            if isinstance(clause, kind):
+                yield route, clause
+
+
+ROUTE_RULES: tuple[Callable[[Outline], Iterator[Diagnostic]], ...] = (
+    mandatory_clauses,
+    single_clauses,
+    used_tiers,
+    sound_filters,
+    sound_floors,
+    until_has_floor,
+    sound_picks,
+    sound_exploration,
+)
