@@ -32,8 +32,8 @@ class Client:
     """One tenant's connection to the service; share it between threads, close it (or use `with`) when done.
 
     url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
-    Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how long
-    an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
+    Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how
+    long an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
     After a fork the child starts with an empty queue and connections of its own.
     """
 
@@ -123,8 +123,8 @@ class Client:
     ) -> bool:
         """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
 
-        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number. A quality that
-        comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number. A quality
+        that comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
         """
         try:
             given = {
@@ -159,7 +159,7 @@ class Client:
         return self._queue.stats()
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush within `timeout` seconds (default: `exit_flush`) and let go of every connection; True if all was sent."""
+        """Flush within `timeout` seconds (default `exit_flush`), then let go of every connection; True if all is sent."""
         _open_clients.discard(self)
         done = self._queue.close(self._exit_flush if timeout is None else timeout)
         self._route.close()

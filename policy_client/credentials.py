@@ -6,7 +6,7 @@ import threading
 from typing import Any, Protocol
 
 from policy_client.errors import ClientError
-from policy_engine.signing import sign_headers
+from policy_engine.signing import signed_headers
 
 __all__ = ["Credentials", "HmacCredentials", "SigV4Credentials"]
 
@@ -24,7 +24,7 @@ class HmacCredentials:
         self._key_id, self._secret = key_id, secret
 
     def headers(self, origin: str, path: str, body: bytes, now_ms: int) -> dict[str, str]:  # noqa: ARG002
-        return sign_headers(self._key_id, self._secret, path, now_ms, body)
+        return signed_headers(self._key_id, self._secret, method="POST", path=path, body=body, now_ms=now_ms)
 
     def __repr__(self) -> str:
         return f"HmacCredentials({self._key_id!r})"

@@ -33,9 +33,7 @@ class NoCandidates(RouteError):  # noqa: N818 - named as the language names it
     """No model may serve this call. `reply` is the decision as it came: every candidate with the rules it failed."""
 
     def __init__(self, status: int, reply: Mapping[str, Any]) -> None:
-        super().__init__(
-            "no_candidates", status, "every candidate and every fallback fails a gate of the policy", reply
-        )
+        super().__init__("no_candidates", status, "every candidate and fallback fails a gate of the policy", reply)
         self.reply = reply
 
 

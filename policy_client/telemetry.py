@@ -1,7 +1,7 @@
 """The telemetry queue: a bounded deque and one daemon thread that sends batches. `put` neither blocks nor raises.
 
-A record is delivered at least once or counted as lost; the service counts it once whatever arrives (token, hop and field
-are its identity), so a batch is sent again without a thought after any doubt.
+A record is delivered at least once or counted as lost; the service counts it once whatever arrives (token, hop and
+field are its identity), so a batch is sent again after any doubt.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class TelemetryQueue:
         return False
 
     def flush(self, timeout: float) -> bool:
-        """Send at once what is queued and wait until nothing is pending; False when `timeout` seconds were not enough."""
+        """Send at once what is queued and wait until nothing is pending; False when `timeout` seconds did not do."""
         deadline = time.monotonic() + timeout
         with self._changed:
             self._flushing += 1
@@ -176,7 +176,8 @@ class TelemetryQueue:
         return None
 
     def _taken(self) -> list[bytes]:
-        size, batch = len(_ENVELOPE), []
+        batch: list[bytes] = []
+        size = len(_ENVELOPE)
         while self._waiting and len(batch) < self._batch:
             size += len(self._waiting[0][1]) + 1
             if batch and size > MAX_TELEMETRY_BYTES:
@@ -231,7 +232,7 @@ class TelemetryQueue:
     def _count(self, *, error: str | None = None, **more: int) -> None:
         stats = self._stats
         added = {name: getattr(stats, name) + n for name, n in more.items()}
-        self._stats = replace(stats, **added, last_error=error or stats.last_error)  # type: ignore[arg-type]
+        self._stats = replace(stats, **added, last_error=error or stats.last_error)
 
 
 def _backoff(attempt: int) -> float:
