@@ -46,25 +46,30 @@ def join(
     survey: Survey, snapshot: Snapshot, *, breakers: frozenset[str], exploring: bool, pin: str | None
 ) -> Outlook | None:
     """Everything about a cell that does not hang on the draw; None when no candidate may serve."""
-    pool = [_option(c, survey, snapshot) for c in survey.pool if c.model.arm not in breakers]
-    until = _reserve((survey.until,) if survey.until else (), survey, snapshot, breakers)
-    fallbacks = _reserve(survey.fallbacks, survey, snapshot, breakers)
-    everyone = {option.arm: option for option in (*fallbacks, *until, *pool)}
-    if not everyone:
+    reachable = (*survey.pool, *((survey.until,) if survey.until else ()), *survey.fallbacks)
+    options = {
+        candidate.model.arm: _option(candidate, survey, snapshot)
+        for candidate in sorted(reachable, key=lambda candidate: candidate.model.arm)
+        if candidate.model.arm not in breakers
+    }
+    if not options:
         return None
+    pool = _kept(survey.pool, options)
+    until = _kept((survey.until,) if survey.until else (), options)
+    fallbacks = _kept(survey.fallbacks, options)
     order = ranked(pool, survey.route.pick)
     pick, role = _pick(order, until, fallbacks, survey.route)
-    pinned = everyone.get(pin) if pin else None
+    pinned = options.get(pin) if pin else None
     if pinned is not None:
         pick, role = pinned, "pinned"
-    explorable = pool if any(option is pick for option in pool) or not pool else [*pool, pick]
     if not exploring or pinned is not None or not pool:
         odds = {pick.arm: PPM}
     else:
+        explorable = pool if pick in pool else [*pool, pick]
         odds = propensities(explorable, ranked(explorable, survey.route.pick), pick, survey.route)
-    baseline = survey.baseline or max(everyone.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate.model
+    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate.model
     return Outlook(
-        options=dict(sorted(everyone.items())),
+        options=options,
         pick=pick,
         pick_role=role,
         odds=tuple(sorted((arm, odd) for arm, odd in odds.items() if odd)),
@@ -97,10 +102,8 @@ def _option(candidate: Candidate, survey: Survey, snapshot: Snapshot) -> Option:
     return Option(candidate, estimate, cost, state, confidence, snapshot.outcomes.get(arm, 0))
 
 
-def _reserve(
-    candidates: Sequence[Candidate], survey: Survey, snapshot: Snapshot, breakers: frozenset[str]
-) -> list[Option]:
-    return [_option(c, survey, snapshot) for c in candidates if c.model.arm not in breakers]
+def _kept(candidates: Sequence[Candidate], options: dict[str, Option]) -> list[Option]:
+    return [options[c.model.arm] for c in candidates if c.model.arm in options]
 
 
 def _pick(

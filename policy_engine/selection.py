@@ -19,9 +19,12 @@ __all__ = ["Option", "ranked", "utility_ppm"]
 _UNSEEN = 1 << 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Option:
-    """A surviving candidate with what is believed of it. cost: expected, nano-dollars; outcomes: the tenant's, raw."""
+    """A surviving candidate with what is believed of it.
+
+    cost: expected, nano-dollars; outcomes: the tenant's, raw. One object an arm and cell, compared by identity.
+    """
 
     candidate: Candidate
     estimate: Estimate

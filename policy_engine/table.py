@@ -55,7 +55,8 @@ class Candidate:
 class Survey:
     """The static half of a decision: the route a shape takes and the fate of every arm it could reach.
 
-    `serial` is the survey's identity within its table. `pool`: survivors of the route's tiers in `use` order. `until` and `fallbacks`: survivors of those lists.
+    `serial` is the survey's identity within its table. `pool`: survivors of the route's tiers in `use` order. `until`
+    and `fallbacks`: survivors of those lists.
     """
 
     serial: int
