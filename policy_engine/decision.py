@@ -6,18 +6,20 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Literal
 
-from policy_engine.explanation import candidate_rows, decision_row, reply_rows
+from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
+from policy_engine.draws import decision_id_for, draw_ppm
+from policy_engine.explanation import Status, Step, candidate_rows, decision_row, reply_rows
+from policy_engine.lanes import LIVE, Lane
 from policy_engine.outlook import Outlook, join
+from policy_engine.pins import Pin
 from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
-from policy_lang.ir import PPM
+from policy_lang.ir import PPM, Route
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
 
@@ -30,35 +32,28 @@ _DAY_MS = 86_400_000
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
-    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: arm that a
-    verified
-    session pin names. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the route state.
+    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: of the request's
+    session, its signature already verified. budgets: readings of the ledgers that cover the request. lane: which policy
+    decides and how likely that was. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the
+    route state.
     """
 
     tenant: str
     decision_id: str
     now_ms: int
     breakers: frozenset[str] = frozenset()
-    pin: str | None = None
+    pin: Pin | None = None
+    budgets: tuple[BudgetReading, ...] = ()
+    lane: Lane = LIVE
     degraded: bool = False
     state_age_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One hop of a plan. role: pick, explore, until_proven, pinned, cleared or fallback."""
-
-    arm: str
-    provider: str
-    model: str
-    role: str
-    floor: str
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """All that follows from serving one arm in one cell, worked out once: the plan and its rendering."""
 
+    status: Status
     option: Option | None
     steps: tuple[Step, ...]
     token_arms: tuple[TokenArm, ...]
@@ -88,13 +83,14 @@ class Decision:
     cell: Cell
     course: Course
     circumstances: Circumstances
+    budget: BudgetVerdict
     policy_fingerprint: str
     catalog_fingerprint: str
     snapshot_fingerprint: str
 
     @property
-    def status(self) -> Literal["served", "no_candidates"]:
-        return "served" if self.course.option else "no_candidates"
+    def status(self) -> Status:
+        return self.course.status
 
     @property
     def arm(self) -> str | None:
@@ -118,7 +114,8 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        return self.course.propensity_ppm
+        """Of the draws that shaped the plan: the lane's and the exploration's."""
+        return self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
 
     @property
     def expected_cost_nanodollars(self) -> int:
@@ -142,59 +139,68 @@ class Decision:
             task=survey.envelope.task_type,
             route=survey.route.name,
             arms=self.course.token_arms,
-            propensity_ppm=self.course.propensity_ppm,
+            propensity_ppm=self.propensity_ppm,
             explored=self.course.explored,
             at_ms=now.now_ms,
         )
+
+    def pin(self, session: str | None) -> Pin | None:
+        """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`."""
+        route, now = self.cell.survey.route, self.circumstances
+        if session is None or route.pin_ms is None or self.arm is None:
+            return None
+        if now.pin is not None and self.course.steps[0].role == "pinned":
+            return now.pin
+        return Pin(now.tenant, session, route.name, self.arm, now.now_ms + route.pin_ms)
 
 
 def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstances: Circumstances) -> Decision:
     """Choose the arm and plan for one call.
 
     Gates and the route come from the table, floors and odds from the snapshot, the draw from the decision id alone.
-    Status `no_candidates` when no arm of the route, no `until proven` arm and no fallback survives.
+    Precedence: gates, budget deny, budget degrade, pin, floors, rank, exploration. Status `no_candidates` when no arm
+    of the route, no `until proven` arm and no fallback survives, `denied` when a budget is used up.
     """
-    survey = table.survey(request)
-    exploring = not circumstances.degraded and not _spent(survey, snapshot, circumstances.now_ms)
-    cell = _cell(table, survey, snapshot, circumstances, exploring)
-    if cell.outlook is None:
-        course = _course(cell, None, snapshot)
+    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request)
+    survey = table.survey(request, budget.tier)
+    pinned = _pinned(circumstances, survey.route, request)
+    exploring = _may_explore(request, table, survey, snapshot, circumstances)
+    cell = _cell(table, survey, snapshot, circumstances.breakers, exploring, pinned)
+    if cell.outlook is None or budget.state == "deny":
+        course = _course(cell, None, snapshot, "denied" if budget.state == "deny" else "no_candidates")
     else:
-        course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot)
-    return Decision(
-        cell, course, circumstances, table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
-    )
+        course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
+    fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
+    return Decision(cell, course, circumstances, budget, *fingerprints)
 
 
-def decision_id_for(now_ms: int, entropy: bytes) -> str:
-    """128 bits in hex, ordered by time: 48 bits of milliseconds, then 80 bits of SHA-256(entropy)."""
-    return f"{now_ms & 0xFFFFFFFFFFFF:012x}{sha256(entropy).hexdigest()[:20]}"
+def _pinned(now: Circumstances, route: Route, request: RouteRequest) -> str | None:
+    """The arm of a pin that still holds: this session, this route, in time. The gates are asked later, every turn."""
+    pin = now.pin
+    if pin is None or route.pin_ms is None or pin.session != request.session:
+        return None
+    return pin.arm if pin.route == route.name and now.now_ms < pin.until_ms else None
 
 
-def draw_ppm(decision_id: str, domain: str) -> int:
-    """A number in 0..999,999 for one purpose: SHA-256(SHA-256(decision id) || domain) mod 10^6.
-
-    The bias of reducing 256 bits is below 10^-70.
-    """
-    seed = sha256(decision_id.encode()).digest()
-    return int.from_bytes(sha256(seed + domain.encode()).digest()) % PPM
-
-
-def _spent(survey: Survey, snapshot: Snapshot, now_ms: int) -> bool:
-    """Whether the route's exploration money for the UTC day of `now_ms` is used up, as far as the snapshot knows."""
-    explore = survey.route.explore
-    if explore is None or explore.daily_nanodollars is None or snapshot.day != now_ms // _DAY_MS:
+def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances) -> bool:
+    """Never on stale state, in audit mode, inside a tool loop, or with the day's money for exploration spent."""
+    if now.degraded or request.tool_loop or table.policy.audit == "on":
         return False
-    return snapshot.spent_nanodollars.get(survey.route.name, 0) >= explore.daily_nanodollars
+    explore = survey.route.explore
+    if explore is None or explore.daily_nanodollars is None or snapshot.day != now.now_ms // _DAY_MS:
+        return True
+    return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
 
 
-def _cell(table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances, exploring: bool) -> Cell:
+def _cell(
+    table: Table, survey: Survey, snapshot: Snapshot, breakers: frozenset[str], exploring: bool, pin: str | None
+) -> Cell:
     memo = table.cells(snapshot.fingerprint)
-    key = (survey.serial, now.breakers, exploring, now.pin)
+    key = (survey.serial, breakers, exploring, pin)
     found = memo.get(key)
     if found is None:
-        outlook = join(survey, snapshot, breakers=now.breakers, exploring=exploring, pin=now.pin)
-        rows = candidate_rows(survey, outlook, snapshot, now.breakers)
+        outlook = join(survey, snapshot, breakers=breakers, exploring=exploring, pin=pin)
+        rows = candidate_rows(survey, outlook, snapshot, breakers)
         found = memo[key] = Cell(survey, outlook, _json(rows), _json(reply_rows(rows)), {})
     return found
 
@@ -208,30 +214,39 @@ def _drawn(outlook: Outlook, decision_id: str) -> str:
         if left < odds:
             return arm
         left -= odds
-    raise AssertionError("propensities do not sum to 1,000,000")
+    raise AssertionError("INVARIANT: propensities sum to 1,000,000")
 
 
-def _course(cell: Cell, arm: str | None, snapshot: Snapshot) -> Course:
-    found = cell.courses.get(arm or "")
+def _course(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
+    key = arm or status
+    found = cell.courses.get(key)
     if found is None:
-        found = cell.courses[arm or ""] = _worked_out(cell, arm, snapshot)
+        found = cell.courses[key] = _worked_out(cell, arm, snapshot, status)
     return found
 
 
-def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot) -> Course:
+def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
     outlook = cell.outlook
     if outlook is None or arm is None:
-        row = decision_row(cell.survey, None, None, (), explored=False, propensity_ppm=PPM)
-        return Course(None, (), (), False, PPM, _json(row))
+        row = decision_row(cell.survey, status)
+        return Course(status, None, (), (), False, PPM, _json(row))
     option = outlook.options[arm]
     explored = arm != outlook.pick.arm
     propensity = dict(outlook.odds)[arm]
-    line_up = [(option, "explore" if explored else outlook.pick_role)]
-    line_up += [(behind, role) for behind, role in outlook.line_up if behind.arm != arm]
+    line_up = _line_up(outlook, option, explored)
     steps = tuple(_step(behind, role) for behind, role in line_up)
-    row = decision_row(cell.survey, outlook, option, steps, explored=explored, propensity_ppm=propensity)
+    row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
     arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
-    return Course(option, steps, arms, explored, propensity, _json(row))
+    return Course(status, option, steps, arms, explored, propensity, _json(row))
+
+
+def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:
+    """The served arm, the rest of its cascade, then who stands behind."""
+    ahead = [(option, "explore" if explored else outlook.pick_role)]
+    if ahead[0][1] == "cascade" and outlook.cascade is not None:
+        ahead += [(step, "cascade") for step in outlook.cascade.steps[1:]]
+    taken = {step.arm for step, _ in ahead}
+    return ahead + [(behind, role) for behind, role in outlook.line_up if behind.arm not in taken]
 
 
 def _step(option: Option, role: str) -> Step:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from policy_engine.outlook import Outlook
 from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot, estimate_row
 from policy_engine.table import Candidate, Reason, Survey
 from policy_lang.catalog import model_document
+from policy_lang.fingerprint import ir_document
+from policy_lang.ir import PPM, Route
 
-if TYPE_CHECKING:
-    from policy_engine.decision import Step
+__all__ = ["Status", "Step", "candidate_rows", "decision_row", "reply_rows"]
 
-__all__ = ["candidate_rows", "decision_row", "reply_rows"]
+Status = Literal["served", "no_candidates", "denied"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One hop of a plan. role: pick, explore, until_proven, pinned, cascade, direct, cleared or fallback."""
+
+    arm: str
+    provider: str
+    model: str
+    role: str
+    floor: str
 
 
 def candidate_rows(
@@ -56,12 +69,13 @@ def reply_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def decision_row(
     survey: Survey,
-    outlook: Outlook | None,
-    option: Option | None,
-    steps: Sequence[Step],
+    status: Status,
+    outlook: Outlook | None = None,
+    option: Option | None = None,
+    steps: Sequence[Step] = (),
     *,
-    explored: bool,
-    propensity_ppm: int,
+    explored: bool = False,
+    propensity_ppm: int = PPM,
 ) -> dict[str, Any]:
     """The result part of a receipt and reply; absent fields are left out where nothing may serve."""
     row: dict[str, Any] = {
@@ -69,7 +83,7 @@ def decision_row(
         "explored": explored,
         "propensity_ppm": propensity_ppm,
         "route": survey.route.name,
-        "status": "served" if option else "no_candidates",
+        "status": status,
     }
     if survey.line is not None:
         row["route_line"] = survey.line
@@ -79,11 +93,53 @@ def decision_row(
     model = option.candidate.model
     row |= {"arm": model.arm, "model": model.name, "provider": model.provider, "baseline": baseline}
     row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": option.cost_nanodollars}
-    row |= {"floor": option.state, "tier": option.candidate.tier, "stream": survey.envelope.time_sensitive}
+    row |= {"floor": option.state, "tier": option.candidate.tier, "stream": _streams(survey)}
     row["plan"] = [
         {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
     ]
-    return row
+    return row | _orders(survey.route) | _weighings(outlook)
+
+
+def _streams(survey: Survey) -> bool:
+    """What the policy says, else: stream where somebody waits for more than a few tokens of prose or code."""
+    if survey.route.stream is not None:
+        return survey.route.stream == "on"
+    shape = survey.envelope
+    return shape.time_sensitive and shape.estimated_tokens != "tiny" and shape.structure_type not in ("json", "list")
+
+
+def _orders(route: Route) -> dict[str, Any]:
+    """What the caller is told to do with any arm of the plan: parameters, time-out, what follows which outcome."""
+    found: dict[str, Any] = {}
+    if route.parameters:
+        found["parameters"] = ir_document(route.parameters)
+    if route.failures:
+        orders = (ir_document(order) for order in route.failures)
+        found["on"] = {order.pop("outcome"): {"then": "next", **order} for order in orders}
+    if route.timeout_ms is not None:
+        found["timeout_ms"] = route.timeout_ms
+    return found
+
+
+def _weighings(outlook: Outlook) -> dict[str, Any]:
+    """What was weighed beside the arms: whether cascading pays, whether the session stays."""
+    found: dict[str, Any] = {}
+    if (cascade := outlook.cascade) is not None:
+        found["cascade"] = {
+            "break_even_ppm": cascade.break_even_ppm,
+            "cost_nanodollars": cascade.cost_nanodollars,
+            "direct_nanodollars": cascade.direct_nanodollars,
+            "escalate": ir_document(cascade.checks),
+            "pays": cascade.pays,
+            "steps": [option.arm for option in cascade.steps],
+        }
+    if (pin := outlook.pin) is not None:
+        found["pin"] = {
+            "gain_nanodollars": pin.gain_nanodollars,
+            "kept": pin.kept,
+            "switch_cost_nanodollars": pin.switch_cost_nanodollars,
+        }
+    return found
 
 
 def _fate(candidate: Candidate, breakers: frozenset[str]) -> str:

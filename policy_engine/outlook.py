@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy_engine.bandit import propensities
+from policy_engine.cascade import CascadePlan, lay_out
+from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
+from policy_engine.pins import PinVerdict, weigh_pin
 from policy_engine.selection import Option, ranked
 from policy_engine.snapshot import Snapshot
 from policy_engine.table import Candidate, Survey
 from policy_lang.catalog import Model
-from policy_lang.envelope import Envelope
 from policy_lang.ir import PPM, Route
-from policy_lang.vocabulary import bucket_upper
 
-__all__ = ["MAX_STEPS", "Outlook", "expected_cost", "join"]
+__all__ = ["MAX_STEPS", "Outlook", "join"]
 
 #: A plan longer than this is never followed to its end; the list is cut, the policy's first fallback kept.
 MAX_STEPS = 5
-_TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000, "huge": 64_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Outlook:
 
     `options`: every arm that may serve here, by arm id. `pick`: who serves when nothing is explored. `odds`:
     propensity by arm, walked in arm-id order by the draw. `line_up`: the order in which a plan falls back.
+    `cascade` and `pin` where the route asks for them.
     """
 
     options: dict[str, Option]
@@ -40,12 +41,18 @@ class Outlook:
     line_up: tuple[tuple[Option, str], ...]
     baseline: Model
     baseline_cost_nanodollars: int
+    cascade: CascadePlan | None
+    pin: PinVerdict | None
 
 
 def join(
     survey: Survey, snapshot: Snapshot, *, breakers: frozenset[str], exploring: bool, pin: str | None
 ) -> Outlook | None:
-    """Everything about a cell that does not hang on the draw; None when no candidate may serve."""
+    """Everything about a cell that does not hang on the draw; None when no candidate may serve.
+
+    Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration.
+    """
+    route = survey.route
     reachable = (*survey.pool, *((survey.until,) if survey.until else ()), *survey.fallbacks)
     options = {
         candidate.model.arm: _option(candidate, survey, snapshot)
@@ -57,49 +64,54 @@ def join(
     pool = _kept(survey.pool, options)
     until = _kept((survey.until,) if survey.until else (), options)
     fallbacks = _kept(survey.fallbacks, options)
-    order = ranked(pool, survey.route.pick)
-    pick, role = _pick(order, until, fallbacks, survey.route)
-    pinned = options.get(pin) if pin else None
-    if pinned is not None:
-        pick, role = pinned, "pinned"
-    if not exploring or pinned is not None or not pool:
-        odds = {pick.arm: PPM}
-    else:
-        explorable = pool if pick in pool else [*pool, pick]
-        odds = propensities(explorable, ranked(explorable, survey.route.pick), pick, survey.route)
+    order = ranked(pool, route.pick)
+    pick, role = _pick(order, until, fallbacks, route)
+    cascade = lay_out(route.cascade, pool, route.pick) if route.cascade else None
+    if cascade is not None:
+        pick, role = (cascade.steps[0], "cascade") if cascade.pays else (cascade.steps[-1], "direct")
+    stays = _stays(options.get(pin or ""), pick, survey)
+    if stays is not None and stays.kept:
+        pick, role = options[pin or ""], "pinned"
+    odds = _odds(pool, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
     baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate.model
     return Outlook(
         options=options,
         pick=pick,
         pick_role=role,
         odds=tuple(sorted((arm, odd) for arm, odd in odds.items() if odd)),
-        line_up=_line_up(order, until, fallbacks),
+        line_up=_line_up(order, until, fallbacks, route),
         baseline=baseline,
-        baseline_cost_nanodollars=expected_cost(baseline, survey, snapshot),
+        baseline_cost_nanodollars=_cost(baseline, survey, snapshot),
+        cascade=cascade,
+        pin=stays,
     )
-
-
-def expected_cost(model: Model, survey: Survey, snapshot: Snapshot) -> int:
-    """Nano-dollars of one call: the arm's mean tokens in this cell, or the bucket's typical ones, at list price."""
-    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
-    tokens_in, tokens_out = estimate.tokens_in, estimate.tokens_out
-    if tokens_in is None or tokens_out is None:
-        tokens_in, tokens_out = _typical_tokens(survey.envelope)
-    return (tokens_in * model.price_in + tokens_out * model.price_out + 500) // 1000
-
-
-def _typical_tokens(envelope: Envelope) -> tuple[int, int]:
-    total = _TYPICAL_TOKENS[envelope.estimated_tokens]
-    prompt = min(total * 3 // 4, bucket_upper("context", envelope.context_length))
-    return prompt, total - prompt
 
 
 def _option(candidate: Candidate, survey: Survey, snapshot: Snapshot) -> Option:
     arm = candidate.model.arm
     estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
     state, confidence = floor_state(survey.route.floors, estimate)
-    cost = expected_cost(candidate.model, survey, snapshot)
+    cost = _cost(candidate.model, survey, snapshot)
     return Option(candidate, estimate, cost, state, confidence, snapshot.outcomes.get(arm, 0))
+
+
+def _cost(model: Model, survey: Survey, snapshot: Snapshot) -> int:
+    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
+    batch = survey.route.batch is not None and not survey.envelope.time_sensitive
+    return call_cost(model, expected_usage(survey.envelope, estimate), batch=batch)
+
+
+def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
+    if pinned is None:
+        return None
+    return weigh_pin(pinned, best, survey.route, expected_usage(survey.envelope, pinned.estimate))
+
+
+def _odds(pool: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:
+    if not pool:
+        return {pick.arm: PPM}
+    explorable = pool if pick in pool else [*pool, pick]
+    return propensities(explorable, ranked(explorable, route.pick), pick, route)
 
 
 def _kept(candidates: Sequence[Candidate], options: dict[str, Option]) -> list[Option]:
@@ -133,16 +145,20 @@ def _strength(option: Option) -> tuple[int, int, str]:
 
 
 def _line_up(
-    order: Sequence[Option], until: Sequence[Option], fallbacks: Sequence[Option]
+    order: Sequence[Option], until: Sequence[Option], fallbacks: Sequence[Option], route: Route
 ) -> tuple[tuple[Option, str], ...]:
+    """Cleared arms in rank order, the until-proven arm, the policy's fallbacks; `stay in floor` ends at the cleared."""
     steps: dict[str, tuple[Option, str]] = {}
     for option in order:
         if option.state in ("cleared", "none"):
             steps.setdefault(option.arm, (option, "cleared"))
+    if route.stay_in_floor:
+        return tuple(steps.values())[: MAX_STEPS - 1]
     for option in until:
         steps.setdefault(option.arm, (option, "until_proven"))
     # One place is kept for the policy's own fallback, and one for the step that is served first.
     kept = dict(list(steps.items())[: MAX_STEPS - 2])
     for option in fallbacks:
-        kept.setdefault(option.arm, (option, "fallback"))
+        if len(kept) < MAX_STEPS - 1:
+            kept.setdefault(option.arm, (option, "fallback"))
     return tuple(kept.values())

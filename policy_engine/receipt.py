@@ -10,7 +10,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from policy_engine.decision import ENGINE, Decision
+from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot, estimate_row
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
@@ -31,16 +31,7 @@ class ReceiptError(ValueError):
 
 def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) -> str:
     """Canonical JSON of the receipt."""
-    now, outlook = decision.circumstances, decision.cell.outlook
-    circumstances: dict[str, Any] = {
-        "breakers": sorted(now.breakers),
-        "decision_id": now.decision_id,
-        "degraded": now.degraded,
-        "now_ms": now.now_ms,
-        "state_age_ms": now.state_age_ms,
-    }
-    if now.pin is not None:
-        circumstances["pin"] = now.pin
+    outlook = decision.cell.outlook
     learned = {
         "day": snapshot.day,
         "made_ms": snapshot.made_ms,
@@ -48,15 +39,16 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
     }
     return (
         f'{{"baseline":{_baseline(decision, snapshot) if outlook else "null"}'
+        f',"budget":{_json(decision.budget.document())}'
         f',"candidates":{decision.cell.candidates_json}'
-        f',"circumstances":{_json(circumstances)}'
+        f',"circumstances":{_circumstances(decision.circumstances)}'
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
         f',"format":{RECEIPT_FORMAT}'
         f',"request":{_json(request.document())}'
         f',"snapshot":{_json(learned)}'
-        f',"tenant":{_json(now.tenant)}}}'
+        f',"tenant":{_json(decision.circumstances.tenant)}}}'
     )
 
 
@@ -80,18 +72,39 @@ def open_sealed(line: str) -> dict[str, Any]:
     return receipt
 
 
-def reply(decision: Decision, token: str) -> str:
-    """The JSON text of a route reply."""
+def reply(decision: Decision, token: str, pin: str | None = None) -> str:
+    """The JSON text of a route reply; `pin` is the signed pin the session carries from here."""
     now = decision.circumstances
     head = decision.course.decision_json[:-1]
+    if pin is not None:
+        head += f',"session_pin":"{pin}"'
+    if any(parameter.rule == "seed" for parameter in decision.cell.survey.route.parameters):
+        head += f',"seed":{int(now.decision_id[16:24], 16) >> 1}'
     return (
-        f'{head},"candidates":{decision.cell.reply_json}'
+        f'{head},"budget":{_json(decision.budget.document())}'
+        f',"candidates":{decision.cell.reply_json}'
         f',"decision_id":"{now.decision_id}"'
         f',"degraded":{"true" if now.degraded else "false"}'
         f',"fingerprints":{_fingerprints(decision)}'
+        f',"lane":{_json(now.lane.document())}'
         f',"state_age_ms":{now.state_age_ms}'
         f',"token":"{token}"}}'
     )
+
+
+def _circumstances(now: Circumstances) -> str:
+    found: dict[str, Any] = {
+        "breakers": sorted(now.breakers),
+        "budgets": [[r.scope, r.name, r.period, r.unit, r.used] for r in now.budgets],
+        "decision_id": now.decision_id,
+        "degraded": now.degraded,
+        "lane": now.lane.document(),
+        "now_ms": now.now_ms,
+        "state_age_ms": now.state_age_ms,
+    }
+    if now.pin is not None:
+        found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
+    return _json(found)
 
 
 def _baseline(decision: Decision, snapshot: Snapshot) -> str:

@@ -46,6 +46,8 @@ class Estimate:
     tokens_out: int | None = None
     latency_p95_ms: int | None = None
     ttft_p95_ms: int | None = None
+    tokens_cached_read: int | None = None
+    tokens_cached_write: int | None = None
 
     @property
     def success_ppm(self) -> int:
@@ -234,13 +236,15 @@ def _estimate(own: Sums, sources: tuple[Sums, ...], parent: Estimate, weight_mil
         tokens_out=_first_mean(sources, "to", "tn"),
         latency_p95_ms=_first_p95(sources, "h"),
         ttft_p95_ms=_first_p95(sources, "g"),
+        tokens_cached_read=_first_mean(sources, "tr", "tn"),
+        tokens_cached_write=_first_mean(sources, "tw", "tn"),
     )
 
 
 def _first_mean(sources: tuple[Sums, ...], total: str, weight: str) -> int | None:
     for sums in sources:
         if sums.get(weight, 0) > 0:
-            return (sums[total] + sums[weight] // 2) // sums[weight]
+            return (sums.get(total, 0) + sums[weight] // 2) // sums[weight]
     return None
 
 

@@ -38,7 +38,8 @@ _TABLE = (
 )  # fmt: skip
 
 #: Attribute name -> integer increment. Decayed: n weight of floor-relevant outcomes, s of successes, qn/q weight and
-#: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, ln/l weight and ms of latency,
+#: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, tr/tw cached reads and writes among
+#: the input, ln/l weight and ms of latency,
 #: h<k>/g<k> weight of latencies / TTFTs of k bits, that is in [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, p
 #: provider faults.
 Sums = dict[str, int]
@@ -81,6 +82,10 @@ def outcome_sums(record: TelemetryRecord, at_ms: int) -> Sums:
         sums |= {"c": 1, "n": weight, "s": weight if fault == "none" else 0}
         if record.input_tokens is not None and record.output_tokens is not None:
             sums |= {"tn": weight, "ti": weight * record.input_tokens, "to": weight * record.output_tokens}
+            if record.cached_read_tokens:
+                sums["tr"] = weight * record.cached_read_tokens
+            if record.cached_write_tokens:
+                sums["tw"] = weight * record.cached_write_tokens
     if record.latency_ms is not None:
         sums |= {"ln": weight, "l": weight * record.latency_ms, f"h{record.latency_ms.bit_length()}": weight}
     if record.ttft_ms is not None:

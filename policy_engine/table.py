@@ -91,14 +91,15 @@ class Table:
         self._cells: dict[tuple[object, ...], Cell] = {}
         self._cells_of = ""
 
-    def survey(self, request: RouteRequest) -> Survey:
-        """Route and static verdicts for a request's shape."""
-        key = (request.envelope, request.org, request.team, request.product, request.candidates)
+    def survey(self, request: RouteRequest, degrade: str | None = None) -> Survey:
+        """Route and static verdicts for a request's shape. `degrade`: the one tier a budget leaves the route."""
+        shape = (request.envelope, request.org, request.team, request.product, request.attributes)
+        key = (shape, request.candidates, degrade)
         found = self._surveys.get(key)
         if found is None:
             if len(self._surveys) >= _MEMO_LIMIT:
                 self._surveys.clear()
-            found = self._surveys[key] = self._surveyed(request)
+            found = self._surveys[key] = self._surveyed(request, degrade)
         return found
 
     def cells(self, snapshot_fingerprint: str) -> dict[tuple[object, ...], Cell]:
@@ -107,15 +108,17 @@ class Table:
             self._cells_of, self._cells = snapshot_fingerprint, {}
         return self._cells
 
-    def _surveyed(self, request: RouteRequest) -> Survey:
+    def _surveyed(self, request: RouteRequest, degrade: str | None) -> Survey:
         envelope = request.envelope
         if envelope.task_type not in self._tasks:
             envelope = replace(envelope, task_type=OTHER_TASK)
         facts: dict[str, FactValue] = {**envelope.facts(), "org": request.org, "team": request.team}
         facts["product"] = request.product
+        facts |= {f"attribute.{name}": value for name, value in request.attributes}
         route = next(route for route, holds in self._routes if holds(facts))
-        tiers = {arm: tier for tier in reversed(route.use) for arm in reversed(self._tiers[tier])}
-        pooled = tuple(dict.fromkeys(arm for tier in route.use for arm in self._tiers[tier]))
+        use = (degrade,) if degrade else (*route.use, *(route.cascade.tiers if route.cascade else ()))
+        tiers = {arm: tier for tier in reversed(use) for arm in reversed(self._tiers[tier])}
+        pooled = tuple(dict.fromkeys(arm for tier in use for arm in self._tiers[tier]))
         until = () if route.until_proven is None else (route.until_proven,)
         judged = {
             arm: self._judged(arm, tiers.get(arm), facts, route, request.candidates)
@@ -127,7 +130,7 @@ class Table:
             serial=self._serial,
             envelope=envelope,
             cluster=cluster_id(envelope),
-            route=route,
+            route=replace(route, cascade=None) if degrade else route,
             line=self._lines.get(f"route:{route.name}"),
             candidates=tuple(judged.values()),
             pool=tuple(alive[arm] for arm in pooled if arm in alive and not alive[arm].reasons),
@@ -235,7 +238,7 @@ def _comparison(field: str, relation: str, constant: str | int) -> Verdict:
         return lambda facts: found == constant if isinstance(found := facts.get(field), str) else None
     if relation == "ne":
         return lambda facts: found != constant if isinstance(found := facts.get(field), str) else None
-    if FIELDS[field].kind != "ordered":
+    if field not in FIELDS or FIELDS[field].kind != "ordered":
         return lambda _: None
     accepted = frozenset(
         name for name in FIELDS[field].values if related(bucket_rank(field, name), bucket_rank(field, constant))

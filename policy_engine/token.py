@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from policy_lang.canonical import canonical
 
-__all__ = ["SigningKeys", "TokenArm", "TokenClaims", "TokenError", "mint", "verify"]
+__all__ = ["SigningKeys", "TokenArm", "TokenClaims", "TokenError", "mint", "sign", "signed_payload", "verify"]
 
 
 class TokenError(ValueError):
@@ -91,26 +91,38 @@ def mint(claims: TokenClaims, keys: SigningKeys) -> str:
         int(claims.explored),
         claims.at_ms,
     ]
-    head = f"1.{keys.current}.{_b64(canonical(payload))}"
-    return f"{head}.{_mac(head, keys.secrets[keys.current])}"
+    return sign("1", canonical(payload), keys)
 
 
 def verify(token: str, keys: SigningKeys) -> TokenClaims:
     """Claims of a token signed with any known key; TokenError otherwise."""
+    payload = json.loads(signed_payload("1", token, keys))
+    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms = payload
+    plan = tuple(TokenArm(*arm) for arm in arms)
+    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms)
+
+
+def sign(kind: str, payload: bytes, keys: SigningKeys) -> str:
+    """`<kind>.<key id>.<payload>.<mac>` with the current key; `kind` keeps one sort of token from passing for
+    another.
+    """
+    head = f"{kind}.{keys.current}.{_b64(payload)}"
+    return f"{head}.{_mac(head, keys.secrets[keys.current])}"
+
+
+def signed_payload(kind: str, token: str, keys: SigningKeys) -> bytes:
+    """The payload of a token of this kind signed with any known key; TokenError otherwise."""
     head, _, mac = token.rpartition(".")
     parts = head.split(".")
-    if len(parts) != 3 or parts[0] != "1":
+    if len(parts) != 3 or parts[0] != kind:
         raise TokenError("malformed_token")
     secret = keys.secrets.get(parts[1])
     if secret is None or not hmac.compare_digest(_mac(head, secret).encode(), mac.encode()):
         raise TokenError("bad_signature")
     try:
-        payload = json.loads(urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
+        return urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4))
     except (Base64Error, ValueError):
         raise TokenError("malformed_token") from None
-    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms = payload
-    plan = tuple(TokenArm(*arm) for arm in arms)
-    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms)
 
 
 def _mac(head: str, secret: bytes) -> str:

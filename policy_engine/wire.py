@@ -40,6 +40,8 @@ _POLICY = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{16,8192}")
+_PIN = re.compile(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
 
 
@@ -54,7 +56,11 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set."""
+    """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
+
+    `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
+    calls.
+    """
 
     envelope: Envelope
     policy: str | None = None
@@ -64,15 +70,23 @@ class RouteRequest:
     product: str | None = None
     candidates: tuple[str, ...] | None = None
     idempotency_key: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    session: str | None = None
+    pin: str | None = None
+    tool_loop: bool = False
 
     def document(self) -> dict[str, Any]:
         """The request as a receipt keeps it: JSON values, absent fields left out."""
         found: dict[str, Any] = {"envelope": envelope_to_wire(self.envelope)}
-        for name in ("policy", "inline", "org", "team", "product", "idempotency_key"):
+        for name in ("policy", "inline", "org", "team", "product", "idempotency_key", "session"):
             if (value := getattr(self, name)) is not None:
                 found[name] = value
         if self.candidates is not None:
             found["candidates"] = list(self.candidates)
+        if self.attributes:
+            found["attributes"] = dict(self.attributes)
+        if self.tool_loop:
+            found["tool_loop"] = True
         return found
 
 
@@ -119,11 +133,13 @@ def parse_route(body: bytes) -> RouteRequest:
         envelope=envelope,
         policy=_matching(document, "policy", _POLICY, "a policy name such as `acme/support`", 96),
         inline=_object(document["ir"], "`ir`") if "ir" in document else None,
-        org=_matching(document, "org", _SLUG, "a slug of letters, digits, `-`, `_`"),
-        team=_matching(document, "team", _SLUG, "a slug of letters, digits, `-`, `_`"),
-        product=_matching(document, "product", _SLUG, "a slug of letters, digits, `-`, `_`"),
+        **{name: _matching(document, name, _SLUG, "a slug of letters, digits, `-`, `_`") for name in _SLUGS},
         candidates=_candidates(document),
         idempotency_key=_matching(document, "idempotency_key", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
+        attributes=_attributes(document.get("attributes", {})),
+        session=_matching(document, "session", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
+        pin=_matching(document, "pin", _PIN, "the pin of an earlier reply", 1024),
+        tool_loop=_boolean(document, "tool_loop"),
     )
 
 
@@ -164,9 +180,7 @@ def record_from_wire(document: object) -> TelemetryRecord:
     finish = fields.get("finish_reason")
     if finish is not None and finish not in _FINISH:
         raise RequestError(400, "invalid_field", f"`finish_reason` must be one of {', '.join(_FINISH)}")
-    empty = fields.get("empty_content", False)
-    if not isinstance(empty, bool):
-        raise RequestError(400, "invalid_field", "`empty_content` must be true or false")
+    empty = _boolean(fields, "empty_content")
     hop = _count(fields, "hop", 31)
     return TelemetryRecord(
         token, hop or 0, arm, cast("Outcome | None", outcome), **counts, quality_ppm=quality,
@@ -189,7 +203,13 @@ def record_to_wire(record: TelemetryRecord) -> dict[str, Any]:
     return found
 
 
-_ROUTE_FIELDS = frozenset(("policy", "ir", "envelope", "org", "team", "product", "candidates", "idempotency_key"))
+_SLUGS = ("org", "team", "product")
+_ROUTE_FIELDS = frozenset(
+    (
+        *("policy", "ir", "envelope", *_SLUGS, "attributes", "candidates"),
+        *("idempotency_key", "session", "pin", "tool_loop"),
+    )
+)
 _COUNTS = (
     "input_tokens",
     "output_tokens",
@@ -253,6 +273,22 @@ def _count(fields: Mapping[str, Any], name: str, most: int) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise RequestError(400, "invalid_field", f"`{name}` must be an integer between 0 and {most}")
     return value
+
+
+def _boolean(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise RequestError(400, "invalid_field", f"`{name}` must be true or false")
+    return value
+
+
+def _attributes(value: object) -> tuple[tuple[str, str], ...]:
+    """Pairs of names; whether the policy declares them is asked once the policy is known."""
+    if isinstance(value, dict) and len(value) <= 16:
+        pairs = [(name, word) for name, word in value.items() if isinstance(word, str) and _NAME.fullmatch(word)]
+        if len(pairs) == len(value) and all(_NAME.fullmatch(name) for name in value):
+            return tuple(sorted(pairs))
+    raise RequestError(400, "invalid_field", "`attributes` must be an object of at most 16 names with names as values")
 
 
 def _quality(value: object) -> int | None:

@@ -7,8 +7,8 @@ and the date it was read. Prices are whole pico-dollars per token. A field the s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,28 @@ from typing import Any
 from policy_lang.fingerprint import fingerprint
 from policy_lang.gates import FactValue
 
-__all__ = ["Catalog", "Model", "default_catalog", "model_document", "model_from_document"]
+__all__ = ["Catalog", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
 
 _DOMAIN = "pointsman/catalog/1"
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a token of each class costs, pico-dollars. `above`: prompt tokens from which these hold (0: always)."""
+
+    price_in: int
+    price_out: int
+    price_cached_read: int | None = None
+    price_cached_write: int | None = None
+    above: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One arm. Sizes in tokens, prices in pico-dollars per token, None where no source states the field."""
+    """One arm. Sizes in tokens, prices in pico-dollars per token, None where no source states the field.
+
+    `tiers`: prices of longer prompts, ascending. `batch`: prices of the provider's batch service, its tiers with it.
+    """
 
     arm: str
     provider: str
@@ -42,23 +56,37 @@ class Model:
     reasoning: bool | None = None
     streaming: bool | None = None
     prompt_caching: bool | None = None
+    tiers: tuple[Prices, ...] = ()
+    batch: tuple[Prices, ...] = ()
+
+    def prices(self, prompt_tokens: int, *, batch: bool = False) -> Prices:
+        """The prices that hold for a prompt of this size; the list price where the arm has no batch service."""
+        base = Prices(self.price_in, self.price_out, self.price_cached_read, self.price_cached_write)
+        steps = self.batch if batch and self.batch else (base, *self.tiers)
+        return max((step for step in steps if prompt_tokens >= step.above), key=lambda step: step.above)
 
     def facts(self) -> dict[str, FactValue]:
         """Model fields under the names a policy uses."""
         return {f"model.{name}": getattr(self, name) for name in _FACT_FIELDS}
 
 
-_FACT_FIELDS = tuple(name for name in Model.__slots__ if name not in ("arm", "name", "price_cached_write"))
+_NO_FACTS = ("arm", "name", "price_cached_write", "tiers", "batch")
+_FACT_FIELDS = tuple(name for name in Model.__slots__ if name not in _NO_FACTS)
+_PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Models by arm id, aliases (bare model names and nicknames) to arm ids, and the fingerprint over both."""
+    """Models by arm id, aliases (bare model names and nicknames) to arm ids, and the fingerprint over both.
+
+    `schedule`: by arm, (first day it holds as an ISO date, "" for always; prices with their tiers), ascending.
+    """
 
     models: Mapping[str, Model]
     aliases: Mapping[str, str]
     fingerprint: str
     as_of: str = ""
+    schedule: Mapping[str, tuple[tuple[str, tuple[Prices, ...]], ...]] = field(default_factory=dict)
 
     @staticmethod
     def build(models: Iterable[Model], aliases: Mapping[str, str], as_of: str = "") -> Catalog:
@@ -71,20 +99,38 @@ class Catalog:
         """Arm id for an arm id or an alias; None when the catalog knows neither."""
         return name if name in self.models else self.aliases.get(name)
 
-    def overlaid(self, rows: Iterable[Model]) -> Catalog:
-        """This catalog with `rows` added or replaced; a new bare name becomes an alias unless it is taken."""
+    def overlaid(self, rows: Collection[Model]) -> Catalog:
+        """This catalog with `rows` added or replaced; a new bare name becomes an alias unless it is taken.
+
+        A replaced arm loses its dated prices: the overlay's hold.
+        """
         models = dict(self.models)
         aliases = dict(self.aliases)
         for row in rows:
             models[row.arm] = row
             aliases.setdefault(row.name, row.arm)
-        return Catalog.build(models.values(), aliases, self.as_of)
+        built = Catalog.build(models.values(), aliases, self.as_of)
+        own = {row.arm for row in rows}
+        return replace(built, schedule={arm: dated for arm, dated in self.schedule.items() if arm not in own})
 
     def narrowed(self, arms: Iterable[str]) -> Catalog:
         """Only `arms` and the aliases that lead to them."""
         kept = set(arms)
         aliases = {alias: arm for alias, arm in self.aliases.items() if arm in kept}
-        return Catalog.build((m for arm, m in self.models.items() if arm in kept), aliases, self.as_of)
+        built = Catalog.build((m for arm, m in self.models.items() if arm in kept), aliases, self.as_of)
+        return replace(built, schedule={arm: dated for arm, dated in self.schedule.items() if arm in kept})
+
+    def on(self, date: str) -> Catalog:
+        """This catalog at the prices of an ISO date; itself where no dated price says otherwise."""
+        changed = [
+            _at_prices(self.models[arm], held[-1])
+            for arm, dated in self.schedule.items()
+            if arm in self.models and (held := [prices for first, prices in dated if first <= date])
+        ]
+        moved = [model for model in changed if model != self.models[model.arm]]
+        if not moved:
+            return self
+        return replace(self.overlaid(moved), schedule=self.schedule, as_of=date)
 
     def repriced(self, arm: str, *, price_in: int, price_out: int) -> Catalog:
         """This catalog with other list prices for one arm, pico-dollars per token."""
@@ -93,12 +139,22 @@ class Catalog:
 
 def model_document(model: Model) -> dict[str, Any]:
     """A model as JSON values; absent fields are left out."""
-    return {name: value for name in Model.__slots__ if (value := getattr(model, name)) is not None}
+    found: dict[str, Any] = {}
+    for name in Model.__slots__:
+        value = getattr(model, name)
+        if name in ("tiers", "batch"):
+            value = [_prices_document(step) for step in value] or None
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def model_from_document(document: Mapping[str, Any]) -> Model:
     """The inverse of `model_document`; TypeError on unknown or missing fields."""
-    return Model(**document)
+    if "tiers" not in document and "batch" not in document:
+        return Model(**document)
+    steps = {name: tuple(Prices(**step) for step in document.get(name, ())) for name in ("tiers", "batch")}
+    return Model(**{**document, **steps})
 
 
 @cache
@@ -106,5 +162,28 @@ def default_catalog() -> Catalog:
     """The snapshot shipped with the package."""
     # Not importlib.resources: its reader alone would double the load time of a cold environment.
     document = json.loads(Path(__file__).with_name("catalog.json").read_bytes())
-    models = [model_from_document(row["fields"]) for row in document["models"]]
-    return Catalog.build(models, document["aliases"], document["as_of"])
+    models, schedule = [], {}
+    for row in document["models"]:
+        model = Model(**row["fields"])
+        if "tiers" in row or "batch" in row:
+            tiers = tuple(Prices(**step) for step in row.get("tiers", ()))
+            model = replace(model, tiers=tiers, batch=_steps(row["batch"]) if "batch" in row else ())
+        models.append(model)
+        if "schedule" in row:
+            schedule[model.arm] = tuple((entry.get("from", ""), _steps(entry)) for entry in row["schedule"])
+    return replace(Catalog.build(models, document["aliases"], document["as_of"]), schedule=schedule)
+
+
+def _steps(entry: Mapping[str, Any]) -> tuple[Prices, ...]:
+    """A price entry of the file, its own prices first, then its tiers."""
+    base = Prices(**{name: entry[name] for name in _PRICE_FIELDS if name in entry})
+    return (base, *(Prices(**step) for step in entry.get("tiers", ())))
+
+
+def _at_prices(model: Model, steps: tuple[Prices, ...]) -> Model:
+    listed = {name: getattr(steps[0], name) for name in _PRICE_FIELDS}
+    return replace(model, **listed, tiers=steps[1:])
+
+
+def _prices_document(step: Prices) -> dict[str, int]:
+    return {name: value for name in Prices.__slots__ if (value := getattr(step, name)) is not None}

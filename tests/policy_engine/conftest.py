@@ -32,6 +32,7 @@ LABELLING = Route(
     floors=(Floor("success", 900_000, 900_000),),
     until_proven="b/strong",
     explore=Explore(50_000, 300_000, 2_000_000_000),
+    pin_ms=1_800_000,
 )
 GENERAL = Route(
     "general",
@@ -71,7 +72,7 @@ def request_for():
     """Build a route request by task; other envelope fields by keyword."""
 
     def build(task: str, **fields) -> RouteRequest:
-        extra = {name: fields.pop(name) for name in ("org", "candidates") if name in fields}
+        extra = {name: fields.pop(name) for name in ("org", "candidates", "session", "tool_loop") if name in fields}
         envelope = build_envelope(task_type=task, **{"context_tokens": 300, "estimated_tokens": 450, **fields})
         return RouteRequest(envelope, policy="acme/support", **extra)
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from policy_engine.decision import Circumstances, decide, decision_id_for
+from policy_engine.pins import Pin
 from policy_engine.snapshot import EMPTY
 from policy_lang.ir import PPM
 
@@ -93,11 +94,48 @@ def test_a_degraded_decision_explores_nothing(table, request_for):
     assert (decision.propensity_ppm, decision.explored) == (PPM, False)
 
 
-def test_a_pin_inside_the_gates_is_served_with_certainty_and_one_outside_is_ignored(table, request_for):
-    pinned = decide(request_for("label"), table, EMPTY, circumstances(pin="c/blank"))
-    assert (pinned.arm, pinned.plan[0].role, pinned.propensity_ppm) == ("c/blank", "pinned", PPM)
-    refused = decide(request_for("pii-extract"), table, EMPTY, circumstances(pin="b/strong"))
-    assert refused.arm == "a/cheap"
+def pin(arm: str, **fields) -> Pin:
+    return Pin(**{"tenant": "acme", "session": "s1", "route": "labelling", "arm": arm, "until_ms": NOW + 1, **fields})
+
+
+def test_a_pinned_session_keeps_its_arm_with_certainty_and_its_pin(table, request_for):
+    pinned = decide(request_for("label", session="s1"), table, EMPTY, circumstances(pin=pin("b/strong")))
+    assert (pinned.arm, pinned.plan[0].role, pinned.propensity_ppm) == ("b/strong", "pinned", PPM)
+    assert pinned.pin("s1") == pin("b/strong")
+
+
+@pytest.mark.parametrize(
+    ("task", "held", "session"),
+    [
+        ("label", pin("b/plain", until_ms=NOW), "s1"),
+        ("label", pin("b/plain", route="general"), "s1"),
+        ("label", pin("b/plain"), "s2"),
+        ("label", pin("b/plain"), None),
+        ("label", pin("x/gone"), "s1"),
+        ("analysis", pin("b/plain", route="general"), "s1"),
+    ],
+)
+def test_a_pin_that_does_not_hold_is_ignored(table, request_for, task, held, session):
+    decision = decide(request_for(task, session=session), table, EMPTY, circumstances(pin=held, degraded=True))
+    assert decision.plan[0].role != "pinned"
+
+
+def test_a_first_turn_starts_a_pin_and_a_call_without_session_none(table, request_for):
+    first = decide(request_for("label", session="s1"), table, EMPTY, circumstances(degraded=True))
+    assert first.pin("s1") == pin("b/strong", until_ms=NOW + 1_800_000)
+    assert first.pin(None) is None
+
+
+def test_a_session_leaves_an_arm_that_failed_its_floor(table, request_for, learned):
+    snapshot = learned(("label", "b/plain", 20, 200), ("label", "b/strong", 300, 1))
+    decision = decide(request_for("label", session="s1"), table, snapshot, circumstances(pin=pin("b/plain")))
+    assert decision.cell.outlook.pin.kept is False
+    assert decision.plan[0].role != "pinned"
+
+
+def test_nothing_is_explored_inside_a_tool_loop(table, request_for):
+    decision = decide(request_for("label", tool_loop=True), table, EMPTY, circumstances())
+    assert decision.cell.outlook.odds == (("b/strong", PPM),)
 
 
 def test_an_open_breaker_takes_an_arm_out_of_the_plan(table, request_for):

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, decide, decision_id_for
+from policy_engine.lanes import LIVE, Lane
+from policy_engine.pins import Pin
 from policy_engine.receipt import ReceiptError, open_sealed, receipt_body, reply, seal
-from policy_engine.replay import replay
+from policy_engine.replay import Replayer, replay
 from policy_engine.snapshot import EMPTY
 from policy_lang.canonical import canonical
 from policy_lang.fingerprint import ir_document, policy_fingerprint
@@ -28,11 +31,13 @@ def sealed(table, request_for, learned):
             decision_id_for(NOW + number, str(number).encode()),
             NOW + number,
             breakers=frozenset({"b/plain"}) if number % 5 == 0 else frozenset(),
-            pin="c/blank" if number % 7 == 0 else None,
+            pin=Pin("acme", "s1", "labelling", "c/blank", NOW + 500) if number % 7 == 0 else None,
+            budgets=(BudgetReading("org", "growth", "month", "nanodollars", number),),
+            lane=Lane(None, 950_000) if number % 2 else LIVE,
             degraded=number % 11 == 0,
             state_age_ms=number,
         )
-        request = request_for(task, org="growth", **fields)
+        request = request_for(task, org="growth", session="s1", tool_loop=number % 13 == 0, **fields)
         lines.append(seal(receipt_body(request, decide(request, table, snapshot, now), snapshot)))
     return lines
 
@@ -46,6 +51,8 @@ def test_a_receipt_is_the_canonical_form_of_its_own_parse(sealed):
 def test_every_receipt_replays_to_the_byte(sealed, policy):
     store = {policy_fingerprint(policy): (policy, LINES)}
     assert [verdict for line in sealed if not (verdict := replay(line, store)).equal] == []
+    replayer = Replayer(store)
+    assert [verdict for line in sealed * 2 if not (verdict := replayer.replay(line)).equal] == []
 
 
 def test_a_changed_receipt_is_caught_by_its_hash(sealed, policy):
@@ -59,8 +66,31 @@ def test_a_resealed_forgery_is_caught_by_replay_and_the_field_is_named(sealed, p
     receipt = open_sealed(sealed[1])
     receipt["decision"]["expected_cost_nanodollars"] += 1
     forged = seal(canonical(receipt).decode())
-    verdict = replay(forged, {policy_fingerprint(policy): (policy, LINES)})
-    assert (verdict.equal, verdict.difference) == (False, "decision.expected_cost_nanodollars")
+    store = {policy_fingerprint(policy): (policy, LINES)}
+    warm = Replayer(store)
+    warm.replay(sealed[1])
+    for verdict in (replay(forged, store), warm.replay(forged)):
+        assert (verdict.equal, verdict.difference) == (False, "decision.expected_cost_nanodollars")
+
+
+@pytest.mark.parametrize("lost", ["request", "circumstances", "fingerprints", "candidates", "snapshot", "decision"])
+def test_a_resealed_receipt_that_lacks_an_input_is_a_finding_not_a_crash(sealed, policy, lost):
+    receipt = open_sealed(sealed[1])
+    receipt[lost] = {"decision_id": "0" * 32} if lost == "circumstances" else {}
+    store = {policy_fingerprint(policy): (policy, LINES)}
+    assert replay(seal(canonical(receipt).decode()), store).equal is False
+    assert Replayer(store).replay(seal(canonical(receipt).decode())).equal is False
+
+
+def test_a_remembered_cell_does_not_vouch_for_a_receipt_with_other_rows(sealed, policy):
+    store = {policy_fingerprint(policy): (policy, LINES)}
+    repriced = open_sealed(sealed[1])
+    for row in (*repriced["candidates"], repriced["baseline"]):
+        row["model"]["price_out"] += 1_000_000
+    forged = seal(canonical(repriced).decode())
+    warm = Replayer(store)
+    assert warm.replay(sealed[1]).equal
+    assert warm.replay(forged).difference == replay(forged, store).difference is not None
 
 
 def test_a_missing_policy_is_named(sealed):

@@ -1,0 +1,69 @@
+"""Cascades: cheap first, dearer where a check fails, and only where that pays.
+
+With pass probabilities p and costs c the cascade costs c1 + (1 - p1)(c2 + (1 - p2)(...)) against c_last for calling the
+last tier directly (FrugalGPT, Chen, Zaharia, Zou 2023, section 3). The checks are taken to pass as often as the arm
+succeeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from policy_engine.selection import Option, ranked
+from policy_lang.ir import PPM, Cascade, Check, PickTerm
+
+__all__ = ["CascadePlan", "lay_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class CascadePlan:
+    """Whether to cascade. Costs in nano-dollars.
+
+    `break_even_ppm`: the first step's pass probability above which the cascade is the cheaper way.
+    """
+
+    steps: tuple[Option, ...]
+    checks: tuple[Check, ...]
+    cost_nanodollars: int
+    direct_nanodollars: int
+    break_even_ppm: int
+
+    @property
+    def pays(self) -> bool:
+        return self.cost_nanodollars < self.direct_nanodollars
+
+
+def lay_out(cascade: Cascade, pool: Sequence[Option], pick: tuple[PickTerm, ...]) -> CascadePlan | None:
+    """The best arm of each tier by the route's `pick`, failed arms left out; None with fewer than two tiers to
+    climb.
+    """
+    steps = []
+    for tier in cascade.tiers:
+        usable = [option for option in pool if option.candidate.tier == tier and option.state != "failed"]
+        if usable:
+            steps.append(ranked(usable, pick)[0])
+    if len(steps) < 2:
+        return None
+    beyond = steps[-1].cost_nanodollars
+    for option in reversed(steps[1:-1]):
+        beyond = option.cost_nanodollars + _failing(option) * beyond // PPM
+    first = steps[0]
+    return CascadePlan(
+        steps=tuple(steps),
+        checks=cascade.escalate,
+        cost_nanodollars=first.cost_nanodollars + _failing(first) * beyond // PPM,
+        direct_nanodollars=steps[-1].cost_nanodollars,
+        break_even_ppm=_break_even(first.cost_nanodollars, beyond, steps[-1].cost_nanodollars),
+    )
+
+
+def _failing(option: Option) -> int:
+    return PPM - option.estimate.success_ppm
+
+
+def _break_even(first: int, beyond: int, direct: int) -> int:
+    """p where first + (1 - p) beyond = direct, within 0..1,000,000."""
+    if beyond == 0:
+        return PPM
+    return min(PPM, max(0, PPM - (direct - first) * PPM // beyond))

@@ -1,0 +1,62 @@
+"""What a call is expected to cost: tokens by class times the prices that hold for its size, date and service.
+
+Dates are settled before (`Catalog.on`); here a catalog row holds one price list. Money in whole nano-dollars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy_engine.snapshot import Estimate
+from policy_lang.catalog import Model
+from policy_lang.envelope import Envelope
+from policy_lang.vocabulary import bucket_upper
+
+__all__ = ["TOKENS_PER_TOOL", "Usage", "call_cost", "expected_usage", "prefix_cost"]
+
+#: Typical size of one tool schema in a prompt; counted only until an arm's own token counts are known, which include
+#: it.
+TOKENS_PER_TOOL = 150
+_TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000, "huge": 64_000}
+_TYPICAL_TOOLS = {"0": 0, "1": 1, "2-4": 3, "5-9": 7, "10-19": 14, "20+": 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call: the whole prompt, the parts of it read from and written to the cache, the completion.
+
+    Reasoning tokens are part of `output`: every provider in the catalog bills them at the completion's price.
+    """
+
+    prompt: int
+    output: int
+    cached_read: int = 0
+    cached_write: int = 0
+
+
+def expected_usage(envelope: Envelope, estimate: Estimate) -> Usage:
+    """What was learned of the arm in this cell, or the typical size of the shape's buckets plus its tool schemas."""
+    if estimate.tokens_in is not None and estimate.tokens_out is not None:
+        read, write = estimate.tokens_cached_read or 0, estimate.tokens_cached_write or 0
+        return Usage(estimate.tokens_in, estimate.tokens_out, read, write)
+    total = _TYPICAL_TOKENS[envelope.estimated_tokens]
+    prompt = min(total * 3 // 4, bucket_upper("context", envelope.context_length))
+    return Usage(prompt + TOKENS_PER_TOOL * _TYPICAL_TOOLS[envelope.tools_used], total - prompt)
+
+
+def call_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:
+    """Nano-dollars of one call, rounded half up; a cache class the row does not price costs what fresh input does."""
+    held = model.prices(usage.prompt, batch=batch)
+    read = held.price_in if held.price_cached_read is None else held.price_cached_read
+    write = held.price_in if held.price_cached_write is None else held.price_cached_write
+    fresh = max(0, usage.prompt - usage.cached_read - usage.cached_write)
+    picodollars = fresh * held.price_in + usage.cached_read * read + usage.cached_write * write
+    return (picodollars + usage.output * held.price_out + 500) // 1000
+
+
+def prefix_cost(model: Model, usage: Usage) -> int:
+    """Nano-dollars that a warm prompt cache saves on the next turn of a session: the whole prompt read, not sent
+    anew.
+    """
+    warm = Usage(usage.prompt, usage.output, cached_read=usage.prompt)
+    return max(0, call_cost(model, Usage(usage.prompt, usage.output)) - call_cost(model, warm))

@@ -1,0 +1,58 @@
+"""Lanes: which of a tenant's policies decides a call.
+
+Canaries are drawn per unit, so a session or org stays in its lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from policy_engine.draws import draw_ppm
+from policy_engine.wire import RouteRequest
+from policy_lang.ir import PPM, Canary, Policy
+
+__all__ = ["LIVE", "Lane", "assign"]
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The policy that decides (None: the one asked for) and the probability of that, over the draw of the unit."""
+
+    policy: str | None = None
+    propensity_ppm: int = PPM
+
+    def document(self) -> dict[str, Any]:
+        """For receipts; empty in the ordinary lane."""
+        if self.policy is None and self.propensity_ppm == PPM:
+            return {}
+        return {"policy": self.policy, "propensity_ppm": self.propensity_ppm}
+
+
+LIVE = Lane()
+
+
+def assign(policy: Policy, request: RouteRequest, decision_id: str, now_ms: int, stopped: Collection[str]) -> Lane:
+    """The lane of one call: the first canary whose draw falls inside its share.
+
+    No canary in audit mode, after its date, once stopped for a loss, or for a call that lacks the canary's unit.
+    The draw hashes the unit (the call's id, its session or its org), never the time, so it is the same on every turn.
+    """
+    if policy.audit == "on":
+        return LIVE
+    left = PPM
+    for canary in policy.canaries:
+        unit = _unit(canary, request, decision_id)
+        if unit is None or now_ms // _DAY_MS > canary.until_day or canary.policy in stopped:
+            continue
+        if draw_ppm(unit, f"canary {canary.policy}") < canary.share_ppm:
+            return Lane(canary.policy, left * canary.share_ppm // PPM)
+        left = left * (PPM - canary.share_ppm) // PPM
+    return Lane(None, left)
+
+
+def _unit(canary: Canary, request: RouteRequest, decision_id: str) -> str | None:
+    return decision_id if canary.unit == "call" else request.session if canary.unit == "session" else request.org

@@ -1,0 +1,68 @@
+"""Session pins: a signed note of which arm a session is on, and when leaving that arm pays.
+
+The caller carries the pin; nothing is stored. A pin never outranks a gate: it is checked anew on every turn.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from policy_engine.costs import Usage, prefix_cost
+from policy_engine.selection import Option, utility_ppm
+from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
+from policy_lang.canonical import canonical
+from policy_lang.ir import PPM, Route
+
+__all__ = ["Pin", "PinVerdict", "mint_pin", "verify_pin", "weigh_pin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`session` of `tenant` is on `arm` in `route` until `until_ms`."""
+
+    tenant: str
+    session: str
+    route: str
+    arm: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PinVerdict:
+    """Whether the session stays. Nano-dollars a call: what switching gains, and the warm prefix it gives up."""
+
+    kept: bool
+    gain_nanodollars: int
+    switch_cost_nanodollars: int
+
+
+def mint_pin(pin: Pin, keys: SigningKeys) -> str:
+    """The pin as a signed string for the caller to carry."""
+    return sign("pin", canonical([pin.tenant, pin.session, pin.route, pin.arm, pin.until_ms]), keys)
+
+
+def verify_pin(text: str, keys: SigningKeys) -> Pin:
+    """The pin of a signed string; TokenError when it is not ours or was altered."""
+    fields = json.loads(signed_payload("pin", text, keys))
+    if not isinstance(fields, list) or len(fields) != 5:
+        raise TokenError("malformed_token")
+    return Pin(*fields)
+
+
+def weigh_pin(pinned: Option, best: Option, route: Route, usage: Usage) -> PinVerdict:
+    """Stay unless the arm has failed its floor, or the gain of `best` a call beats re-paying the cached prefix.
+
+    The gain is in money: cost saved, plus quality gained at V where the route prices a success.
+    """
+    lost = prefix_cost(pinned.candidate.model, usage)
+    gain = _gain(pinned, best, route)
+    failed = pinned.state == "failed" and best.state != "failed"
+    return PinVerdict(not failed and (best is pinned or gain <= lost), gain, lost)
+
+
+def _gain(pinned: Option, best: Option, route: Route) -> int:
+    value = route.pick[0].value_nanodollars
+    if value is None:
+        return pinned.cost_nanodollars - best.cost_nanodollars
+    return (utility_ppm(best, value) - utility_ppm(pinned, value)) * value // PPM
