@@ -16,7 +16,7 @@ from collections.abc import Callable
 from policy_engine.beta import tail_ppm
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.receipt import receipt_body, reply, seal
-from policy_engine.replay import replay
+from policy_engine.replay import Replayer, replay
 from policy_engine.snapshot import Snapshot, build_snapshot
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums
 from policy_engine.table import Table, compile_table
@@ -119,11 +119,15 @@ def measured(arms: int) -> list[tuple[str, float]]:
             tail_ppm.cache_clear()
             decide(request, Table(policy, catalog, {}), snapshot, now)
 
-    lines = [seal(receipt_body(r, decide(r, table, snapshot, now), snapshot)) for r, now in pairs[:400]]
+    lines = [seal(receipt_body(r, decide(r, table, snapshot, now), snapshot)) for r, now in pairs]
     store = {table.policy_fingerprint: (policy, {})}
 
     def replayed() -> None:
-        assert all(replay(line, store).equal for line in lines)
+        replayer = Replayer(store)
+        assert all(replayer.replay(line).equal for line in lines)
+
+    def replayed_alone() -> None:
+        assert all(replay(line, store).equal for line in lines[:100])
 
     return [
         ("decide, warm", per_decision(decided)),
@@ -131,7 +135,8 @@ def measured(arms: int) -> list[tuple[str, float]]:
         ("decide + receipt + hash + token + reply, warm", per_decision(whole)),
         ("decide, first in cell", per_decision(first_in_cell, 200)),
         ("decide, cold table and posteriors", per_decision(cold, 100, 2)),
-        ("replay of a receipt", per_decision(replayed, 400, 3)),
+        ("replay, many receipts", per_decision(replayed, DECISIONS, 3)),
+        ("replay, one receipt alone", per_decision(replayed_alone, 100, 3)),
     ]
 
 

@@ -1,0 +1,270 @@
+"""Cascades, pins, budgets, lanes and prices: the parts of a plan beside the arm that serves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from policy_engine.budgets import BudgetReading, judge_budgets
+from policy_engine.costs import Usage, call_cost, expected_usage, prefix_cost
+from policy_engine.decision import Circumstances, decide, decision_id_for
+from policy_engine.lanes import LIVE, Lane, assign
+from policy_engine.pins import Pin, mint_pin, verify_pin
+from policy_engine.snapshot import EMPTY, PRIOR, Estimate
+from policy_engine.table import compile_table
+from policy_engine.token import SigningKeys, TokenError
+from policy_lang.catalog import Model, Prices
+from policy_lang.envelope import build_envelope
+from policy_lang.ir import PPM, Budget, Canary, Cascade, Check, OnOutcome, Parameter
+
+NOW = 1_790_000_000_000
+KEYS = SigningKeys("k1", {"k1": b"k" * 32})
+CASCADE = Cascade(("small", "large"), (Check("judge", below_ppm=800_000), Check("json_valid")))
+
+
+def circumstances(number: int = 0, **fields) -> Circumstances:
+    return Circumstances("acme", decision_id_for(NOW, str(number).encode()), NOW, **{"degraded": True, **fields})
+
+
+@pytest.fixture
+def changed(policy, catalog):
+    """A table of the small world's policy with fields of its default route, or of the policy, replaced."""
+
+    def build(policy_fields: dict | None = None, **route_fields):
+        return compile_table(
+            replace(policy, **(policy_fields or {}), default=replace(policy.default, **route_fields)), catalog
+        )
+
+    return build
+
+
+class TestCascade:
+    def test_it_is_planned_where_it_is_cheaper_than_the_strong_arm(self, changed, request_for, learned):
+        snapshot = learned(("analysis", "a/cheap", 270, 30), ("analysis", "b/strong", 300, 3))
+        decision = decide(request_for("analysis"), changed(cascade=CASCADE), snapshot, circumstances())
+        cascade = decision.cell.outlook.cascade
+        assert cascade.pays
+        assert [(step.arm, step.role) for step in decision.plan[:2]] == [
+            ("a/cheap", "cascade"),
+            ("b/strong", "cascade"),
+        ]
+        first, strong = decision.cell.outlook.options["a/cheap"], decision.cell.outlook.options["b/strong"]
+        failing = PPM - first.estimate.success_ppm
+        assert cascade.cost_nanodollars == first.cost_nanodollars + failing * strong.cost_nanodollars // PPM
+        assert cascade.break_even_ppm == pytest.approx(first.cost_nanodollars / strong.cost_nanodollars * PPM, abs=2)
+
+    def test_the_strong_arm_is_called_directly_where_the_cheap_one_mostly_fails(self, changed, request_for, learned):
+        counts = [("analysis", arm, 1, 400) for arm in ("a/cheap", "b/plain", "c/blank")]
+        table = changed(cascade=Cascade(("small", "large"), CASCADE.escalate), use=("large",))
+        snapshot = learned(*counts, ("analysis", "b/strong", 300, 3))
+        decision = decide(request_for("analysis"), table, snapshot, circumstances())
+        cascade = decision.cell.outlook.cascade
+        assert cascade.pays == (cascade.cost_nanodollars < cascade.direct_nanodollars)
+        cheap = decision.cell.outlook.options[cascade.steps[0].arm]
+        assert cascade.break_even_ppm > cheap.estimate.success_ppm or cascade.pays
+        assert decision.plan[0].role == ("cascade" if cascade.pays else "direct")
+
+
+class TestBudgets:
+    ORG = Budget("org", 400_000_000_000, "nanodollars", "month", "growth", warn_ppm=800_000, degrade="small")
+
+    def reading(self, used: int | None) -> tuple[BudgetReading, ...]:
+        return (BudgetReading("org", "growth", "month", "nanodollars", used),)
+
+    @pytest.mark.parametrize(
+        ("used", "fields", "state"),
+        [
+            (0, {}, "within"),
+            (319_999_999_999, {}, "within"),
+            (320_000_000_000, {}, "degrade"),
+            (320_000_000_000, {"degrade": None}, "warn"),
+            (400_000_000_000, {}, "deny"),
+            (400_000_000_000, {"at_limit": "warn"}, "warn"),
+            (None, {}, "within"),
+            (None, {"unreachable": "closed"}, "deny"),
+        ],
+    )
+    def test_the_state_follows_use_and_reach(self, request_for, used, fields, state):
+        verdict = judge_budgets([replace(self.ORG, **fields)], self.reading(used), request_for("label", org="growth"))
+        assert verdict.state == state
+
+    def test_another_org_is_not_covered(self, request_for):
+        assert judge_budgets([self.ORG], self.reading(10**15), request_for("label", org="labs")).state == "within"
+
+    def test_a_used_up_budget_denies_and_names_itself(self, changed, request_for):
+        table = changed({"budgets": (self.ORG,)})
+        decision = decide(request_for("label", org="growth"), table, EMPTY, circumstances(budgets=self.reading(10**15)))
+        assert (decision.status, decision.arm, decision.plan) == ("denied", None, ())
+        assert decision.budget.document() == {
+            "state": "deny",
+            "scope": "org",
+            "name": "growth",
+            "limit": 400_000_000_000,
+            "unit": "nanodollars",
+            "period": "month",
+        }
+
+    def test_a_strained_budget_leaves_the_route_one_tier(self, changed, request_for):
+        table = changed({"budgets": (replace(self.ORG, degrade="small"),)})
+        strained = circumstances(budgets=self.reading(330_000_000_000))
+        decision = decide(request_for("analysis", org="growth"), table, EMPTY, strained)
+        assert {c.model.arm for c in decision.cell.survey.pool} == {"a/cheap", "b/plain", "c/blank"}
+
+    def test_degrading_never_leaves_the_gates(self, changed, request_for):
+        table = changed({"budgets": (replace(self.ORG, degrade="large"),)})
+        strained = circumstances(budgets=self.reading(330_000_000_000))
+        decision = decide(request_for("pii-extract", org="growth"), table, EMPTY, strained)
+        assert [step.arm for step in decision.plan] == ["a/cheap"]
+
+
+class TestLanes:
+    CANARY = Canary("acme/next", 50_000, "session", 30_000)
+
+    def test_a_session_stays_in_its_lane_and_shares_come_out_right(self, policy, request_for):
+        carrying = replace(policy, canaries=(self.CANARY,))
+        seen: Counter[str | None] = Counter()
+        for number in range(4_000):
+            request = request_for("label", session=f"s{number}")
+            lane = assign(carrying, request, str(number), NOW, ())
+            assert lane == assign(carrying, request, "another call", NOW + 1, ())
+            seen[lane.policy] += 1
+            assert lane.propensity_ppm == (50_000 if lane.policy else 950_000)
+        assert seen["acme/next"] / 4_000 == pytest.approx(0.05, abs=0.015)
+
+    @pytest.mark.parametrize(
+        ("fields", "now", "stopped", "session"),
+        [
+            ({"canaries": (replace(CANARY, until_day=NOW // 86_400_000 - 1),)}, NOW, (), "s"),
+            ({"canaries": (CANARY,)}, NOW, ("acme/next",), "s"),
+            ({"canaries": (CANARY,)}, NOW, (), None),
+            ({"canaries": (CANARY,), "audit": "on"}, NOW, (), "s"),
+            ({}, NOW, (), "s"),
+        ],
+    )
+    def test_no_canary_past_its_date_stopped_without_unit_or_in_audit(
+        self, policy, request_for, fields, now, stopped, session
+    ):
+        carrying = replace(policy, **fields)
+        for number in range(200):
+            request = request_for("label", session=session and f"{session}{number}")
+            assert assign(carrying, request, str(number), now, stopped) == LIVE
+
+    def test_the_lane_enters_the_propensity_of_the_plan(self, table, request_for):
+        decision = decide(request_for("label"), table, EMPTY, circumstances(lane=Lane("acme/next", 50_000)))
+        assert decision.propensity_ppm == decision.claims().propensity_ppm == 50_000
+
+
+class TestPins:
+    PIN = Pin("acme", "s1", "labelling", "b/strong", NOW)
+
+    def test_a_pin_survives_the_caller(self):
+        assert verify_pin(mint_pin(self.PIN, KEYS), KEYS) == self.PIN
+
+    def test_a_decision_token_is_not_a_pin_and_a_changed_pin_is_refused(self, table, request_for):
+        from policy_engine.token import mint, verify
+
+        token = mint(decide(request_for("label"), table, EMPTY, circumstances()).claims(), KEYS)
+        pin = mint_pin(self.PIN, KEYS)
+        for attempt in (lambda: verify_pin(token, KEYS), lambda: verify(pin, KEYS)):
+            with pytest.raises(TokenError, match="malformed_token"):
+                attempt()
+        with pytest.raises(TokenError, match="bad_signature"):
+            verify_pin(pin.replace("pin.k1.W", "pin.k1.X"), KEYS)
+
+    def test_a_session_moves_only_when_the_gain_beats_the_cached_prefix(self, policy, catalog, request_for, learned):
+        route = replace(policy.default, pin_ms=60_000)
+        pin = Pin("acme", "s1", "general", "b/plain", NOW + 1)
+        snapshot = learned(("analysis", "b/plain", 300, 3), ("analysis", "a/cheap", 300, 3))
+        kept = []
+        for cached_read in (0, 1_000_000):
+            warm = replace(catalog.models["b/plain"], price_cached_read=cached_read)
+            table = compile_table(replace(policy, default=route), catalog.overlaid((warm,)))
+            decision = decide(request_for("analysis", session="s1"), table, snapshot, circumstances(pin=pin))
+            weighed = decision.cell.outlook.pin
+            assert weighed.kept == (weighed.gain_nanodollars <= weighed.switch_cost_nanodollars)
+            kept.append((weighed.switch_cost_nanodollars > 0, decision.arm))
+        assert kept[1] == (False, "a/cheap")
+        assert kept[0][0]
+
+
+class TestOrders:
+    def test_parameters_failure_plan_timeout_and_stream_are_handed_on(self, changed, request_for):
+        import json
+
+        table = changed(
+            parameters=(Parameter("max_tokens", "at_least", 4_096_000),),
+            failures=(OnOutcome("rate_limited", retries=2, backoff_ms=200),),
+            timeout_ms=30_000,
+            stream="on",
+        )
+        decision = decide(request_for("analysis"), table, EMPTY, circumstances())
+        row = json.loads(decision.course.decision_json)
+        assert row["parameters"] == [{"milli": 4_096_000, "name": "max_tokens", "rule": "at_least"}]
+        assert row["on"] == {"rate_limited": {"then": "next", "retries": 2, "backoff_ms": 200}}
+        assert (row["timeout_ms"], row["stream"]) == (30_000, True)
+
+    def test_stay_in_floor_ends_the_plan_at_the_cleared_arms(self, changed, request_for):
+        plain = decide(request_for("analysis"), changed(), EMPTY, circumstances())
+        strict = decide(request_for("label"), changed(), EMPTY, circumstances())
+        assert {step.role for step in plain.plan} <= {"pick", "cleared", "fallback"}
+        assert [step.role for step in strict.plan] == ["until_proven", "fallback", "fallback"]
+
+    def test_audit_mode_makes_equal_calls_get_equal_models(self, changed, request_for):
+        table = changed({"audit": "on"})
+        arms = {decide(request_for("label"), table, EMPTY, circumstances(n, degraded=False)).arm for n in range(200)}
+        assert arms == {"b/strong"}
+
+
+class TestCosts:
+    LONG = Model(
+        "p/m",
+        "p",
+        "m",
+        1_000_000,
+        5_000_000,
+        100_000,
+        1_250_000,
+        tiers=(Prices(2_000_000, 10_000_000, 200_000, 2_500_000, above=200_000),),
+        batch=(Prices(500_000, 2_500_000),),
+    )
+
+    @pytest.mark.parametrize(
+        ("usage", "batch", "expected"),
+        [
+            (Usage(1_000, 100), False, 1_500_000),
+            (Usage(1_000, 100, cached_read=800), False, 780_000),
+            (Usage(1_000, 100, cached_write=400), False, 1_600_000),
+            (Usage(200_000, 100), False, 401_000_000),
+            (Usage(199_999, 100), False, 200_499_000),
+            (Usage(1_000, 100), True, 750_000),
+            (Usage(1_000, 100, cached_read=1_000), True, 750_000),
+            (Usage(0, 0), False, 0),
+        ],
+    )
+    def test_each_class_tier_and_service_has_its_price(self, usage, batch, expected):
+        assert call_cost(self.LONG, usage, batch=batch) == expected
+
+    def test_tool_schemas_count_until_the_arms_own_tokens_are_known(self):
+        bare, tools = (build_envelope(task_type="label", context_tokens=100, tools_used=n) for n in (0, 3))
+        assert expected_usage(tools, PRIOR).prompt - expected_usage(bare, PRIOR).prompt == 450
+        known = Estimate(1, 1, 0, 0, 0, tokens_in=900, tokens_out=50, tokens_cached_read=300)
+        assert expected_usage(tools, known) == Usage(900, 50, cached_read=300)
+
+    def test_a_batch_price_counts_only_where_nobody_waits(self, policy, catalog, request_for):
+        cheap = replace(catalog.models["a/cheap"], batch=(Prices(1, 1),))
+        table = compile_table(
+            replace(policy, default=replace(policy.default, batch="allowed")), catalog.overlaid((cheap,))
+        )
+        costs = [
+            decide(request_for("analysis", time_sensitive=waits), table, EMPTY, circumstances())
+            .cell.outlook.options["a/cheap"]
+            .cost_nanodollars
+            for waits in (False, True)
+        ]
+        assert costs[0] < costs[1]
+
+    def test_a_warm_prefix_is_worth_the_difference_to_fresh_input(self):
+        assert prefix_cost(self.LONG, Usage(1_000, 100)) == 900_000
+        assert prefix_cost(replace(self.LONG, price_cached_read=None), Usage(1_000, 100)) == 0
