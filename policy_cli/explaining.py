@@ -127,7 +127,9 @@ def _learned(row: Document) -> str:
         parts.append(f"floor {row['floor']} ({percent(row['confidence_ppm'])})")
     if "outcomes" in row:
         parts.append(f"{row['outcomes']} outcomes")
-    return "; " + ", ".join([*parts, f"odds {percent(row['odds_ppm'])}"])
+    if row["odds_ppm"]:
+        parts.append(f"odds {percent(row['odds_ppm'])}")
+    return "; " + ", ".join(parts)
 
 
 def _reason(reason: Document) -> str:

@@ -159,7 +159,7 @@ class Client:
         return self._queue.stats()
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush within `timeout` seconds (default `exit_flush`), then let go of every connection; True if all is sent."""
+        """Flush within `timeout` seconds (default `exit_flush`) and let go of the connections; True if all is sent."""
         _open_clients.discard(self)
         done = self._queue.close(self._exit_flush if timeout is None else timeout)
         self._route.close()

@@ -140,7 +140,7 @@ def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
 
 
 def test_no_parameter_anywhere_takes_prompt_text():
-    prompt_like = set(
+    prompt_like = {"prompt", "prompts", "message", "messages", "text", "content", "completion", "input", "output"}
         [
             "prompt",
             "prompts",
