@@ -43,7 +43,7 @@ _MAX_MODELS = 64
 def check(outline: Outline) -> list[Diagnostic]:
     """Every finding of every rule, in the order of the file."""
     found = [diagnostic for rule in RULES for diagnostic in rule(outline)]
-    return sorted(set(found), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
+    return sorted(dict.fromkeys(found), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
 
 
 def header_stands_first(outline: Outline) -> Iterator[Diagnostic]:

@@ -125,12 +125,13 @@ def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
         return ["a condition"]
     if expected >= {"NAME", "MONEY", "STRING"}:
         return ["a value"]
-    keywords = [f"`{KEYWORDS[name]}`" for name in KEYWORDS if name in expected and name not in STATEMENTS]
+    following = expected >= set(STATEMENTS)
+    inner = [name for name in KEYWORDS if name in expected and not (following and name in STATEMENTS)]
+    keywords = [f"`{KEYWORDS[name]}`" for name in inner]
     names = [_name_wanted(before)] if "NAME" in expected else []
     others = ("STRING",) if names and "STRING" in expected else ()
     signs = [text for name, text in _SIGNS.items() if name in expected and name not in (*others, "$END")]
-    following = ["the next statement"] if expected >= set(STATEMENTS) else []
-    return names + signs + keywords + following
+    return names + signs + keywords + (["the next statement"] if following else [])
 
 
 def _name_wanted(before: list[str]) -> str:
