@@ -72,7 +72,7 @@ P212 a clause stands twice
 Each clause stands once in a route; `floor` once per metric, and `explore` has one limit of each sort.
 
 P213 the compiled policy is too large
-The IR has at most 64 KiB, 4,096 nodes and 64 levels. Split the policy or its conditions.
+The IR has at most 4,096 nodes and 64 levels. Split the policy or its conditions.
 
 P301 unknown field
 The fields are listed in LANGUAGE.md under Conditions.
