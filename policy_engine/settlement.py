@@ -1,7 +1,7 @@
 """What becomes of a telemetry record: verified against its token, judged field by field, turned into increments.
 
-A record carries up to two fields, `outcome` and `quality`, each counted once per (decision, hop). Whether one was counted
-before is not known here; the store that applies the effects finds that out.
+A record carries up to two fields, `outcome` and `quality`, each counted once per (decision, hop). Whether one was
+counted before is not known here; the store that applies the effects finds that out.
 Every accepted record ends in one state: applied, duplicate (another record came first), late, rejected (with a reason).
 """
 

@@ -39,7 +39,7 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _POLICY = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_TOKEN = re.compile(r"[A-Za-z0-9._-]{16,8192}")
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{16,16384}")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
 
 
