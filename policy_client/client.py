@@ -187,12 +187,11 @@ class Client:
 def _read_reply(status: int, content: bytes) -> RouteReply:
     try:
         document = json.loads(content)
-        if document.get("status") == "no_candidates":
-            raise NoCandidates(status, document)
         if status == 200:
             return reply_from_wire(document)
         problem = document["error"]
-        raise RouteError(str(problem["code"]), status, str(problem["message"]), problem)
+        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
+        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
     except (ValueError, KeyError, TypeError, AttributeError):
         excerpt = content[:200].decode(errors="replace")
         raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None
