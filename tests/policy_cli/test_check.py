@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -66,6 +68,22 @@ def test_what_cannot_be_run_ends_with_2(arguments, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_a_terminal_gets_the_same_text_in_colour(policy_file):
+    policy_file.write_text(policy_file.read_text().replace("use small, large", "use smal"))
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    command = [sys.executable, "-m", "policy_cli.main", "check", str(policy_file)]
+    subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=environment)
+    os.close(theirs)
+    coloured = os.read(ours, 65536).decode().replace("\r\n", "\n")
+    os.close(ours)
+    plain = subprocess.run(command, capture_output=True, text=True).stdout
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
 def test_help_is_there_at_once_and_imports_no_command():

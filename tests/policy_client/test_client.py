@@ -139,6 +139,25 @@ def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
         Client(url, KEY)
 
 
+def test_the_public_names_are_these():
+    assert sorted(policy_client.__all__) == [
+        "Client",
+        "ClientError",
+        "Credentials",
+        "Envelope",
+        "EnvelopeError",
+        "HmacCredentials",
+        "NoCandidates",
+        "PlanStep",
+        "RouteError",
+        "RouteReply",
+        "RouteUnavailable",
+        "SigV4Credentials",
+        "TelemetryStats",
+        "build_envelope",
+    ]
+
+
 def test_no_parameter_anywhere_takes_prompt_text():
     prompt_like = {"prompt", "prompts", "message", "messages", "text", "content", "completion", "input", "output"}
     counted = {"empty_content", "input_tokens", "output_tokens"}  # a flag and two numbers
