@@ -34,8 +34,8 @@ class Client:
     url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
     Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how
     long an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
-    After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush` before
-    returning: between invocations the environment, and with it the queue's thread, is frozen.
+    After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush`
+    before returning: between invocations the environment, and with it the queue's thread, is frozen.
     """
 
     def __init__(

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from policy_client import Client, HmacCredentials, NoCandidates, build_envelope
+
 
 def test_the_service_answers_with_its_reasons(pointsman, policy_file):
     assert pointsman("publish", policy_file).returncode == 0
@@ -32,6 +34,23 @@ def test_an_unknown_policy_is_a_tool_error_with_the_services_code(pointsman):
     done = pointsman("route", "--policy", "acme/nothing", "--task", "label")
     assert done.returncode == 2
     assert "unknown_policy" in done.stderr
+
+
+def test_the_client_library_reads_what_the_service_really_says(pointsman, service, policy_file):
+    pointsman("publish", policy_file)
+    credentials = HmacCredentials("acme-1", bytes.fromhex("5ec2e7" * 8))
+    with Client(service, credentials, read_timeout=10) as client:
+        reply = client.route(policy="acme/support", envelope=build_envelope(task_type="label"), org="us")
+        assert (reply.route, reply.floor, reply.plan[0].arm) == ("labelling", "unproven", reply.arm)
+        assert reply.baseline_cost_nanodollars >= reply.expected_cost_nanodollars > 0
+        with pytest.raises(NoCandidates) as nobody:
+            client.route(
+                policy="acme/support",
+                envelope=build_envelope(task_type="label"),
+                org="eu",
+                candidates=["anthropic/claude-haiku-4-5"],
+            )
+        assert nobody.value.candidates[0]["reasons"][0]["rule"] == "PII stays in the EU"
 
 
 def test_a_file_decides_without_a_service_and_always_alike(run, policy_file):
