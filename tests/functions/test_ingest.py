@@ -84,7 +84,7 @@ def test_messages_that_sqs_refuses_are_offered_once_more_and_then_reported(cloud
             refusals -= 1
             parsed["Failed"] = [{"Id": "1", "Code": "InternalError", "SenderFault": False}]
 
-    sqs = clients.prompt("sqs")
+    sqs = clients.impatient("sqs")
     sqs.meta.events.register("after-call.sqs.SendMessageBatch", refuse)
     queue = Queue(sqs, cloud.queues["telemetry"], "telemetry_unavailable")
     queue.send_all(["first", "second"])

@@ -193,6 +193,18 @@ def test_a_batch_is_grouped_by_cell_and_kept_within_a_transactions_limit(cloud, 
     assert cloud.cells() == {"a/b": (250, 250)}
 
 
+def test_a_table_that_is_down_is_asked_once_a_batch_and_loses_nothing(cloud, tell, report, failing):
+    replies = [{"token": mint(_claims(number, cloud.now), KEYS), "plan": [{"arm": "a/b"}]} for number in range(250)]
+    messages = tell(*[report(reply) for reply in replies])
+    cloud.faults.append(failing("dynamodb.", code="AccessDenied"))
+    cloud.calls.clear()
+    assert sorted(cloud.learn(messages)) == sorted(message["messageId"] for message in messages)
+    assert cloud.calls.count("dynamodb.TransactWriteItems") == 1
+    cloud.faults.clear()
+    assert cloud.learn(messages) == []
+    assert cloud.cells() == {"a/b": (250, 250)}
+
+
 def test_conflicts_are_waited_out(cloud, decisions, tell, report, failing):
     messages = tell(*[report(reply) for reply in decisions(2)])
     cloud.faults.append(_conflict(failing, times=3))
