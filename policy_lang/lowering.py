@@ -51,26 +51,21 @@ class _Lowering:
         return ir.Gate(rule.reason.text, "require", conjunction([*applies, *excused, broken]))
 
     def _route(self, route: syntax.RouteRule) -> ir.Route:
-        floors: list[ir.Floor] = []
-        parts: dict[str, syntax.Clause] = {}
-        for clause in route.clauses:
-            if isinstance(clause, syntax.FloorClause):
-                floors.append(_floor(clause))
-            else:
-                parts[type(clause).__name__] = clause
-        use, pick = parts["UseClause"], parts["PickClause"]
-        assert isinstance(use, syntax.UseClause)
-        assert isinstance(pick, syntax.PickClause)
-        where, until, explore = parts.get("WhereClause"), parts.get("UntilClause"), parts.get("ExploreClause")
+        use, pick = _clause(route, syntax.UseClause), _clause(route, syntax.PickClause)
+        assert use, "INVARIANT: the checker refuses a route without `use`"
+        assert pick, "INVARIANT: the checker refuses a route without `pick`"
+        where, until = _clause(route, syntax.WhereClause), _clause(route, syntax.UntilClause)
+        explore = _clause(route, syntax.ExploreClause)
+        floors = [_floor(clause) for clause in route.clauses if isinstance(clause, syntax.FloorClause)]
         return ir.Route(
             name=route.name.text,
-            when=ALWAYS if route.when is None else self._condition(route.when),
+            when=self._condition(route.when) if route.when else ALWAYS,
             use=tuple(name.text for name in use.tiers),
             pick=tuple(self._term(term) for term in pick.terms),
-            where=self._condition(where.condition) if isinstance(where, syntax.WhereClause) else None,
+            where=self._condition(where.condition) if where else None,
             floors=tuple(sorted(floors, key=lambda floor: floor.metric)),
-            until_proven=self._arm(until.model) if isinstance(until, syntax.UntilClause) else None,
-            explore=_explore(explore) if isinstance(explore, syntax.ExploreClause) else None,
+            until_proven=self._arm(until.model) if until else None,
+            explore=_explore(explore) if explore else None,
         )
 
     def _term(self, term: syntax.Term) -> ir.PickTerm:
@@ -124,6 +119,10 @@ class _Lowering:
         arm = self.outline.catalog.resolve(model.text)
         assert arm is not None, "INVARIANT: the checker refuses unknown models"
         return arm
+
+
+def _clause(route: syntax.RouteRule, kind: type[_T]) -> _T | None:
+    return next((clause for clause in route.clauses if isinstance(clause, kind)), None)
 
 
 def _floor(floor: syntax.FloorClause) -> ir.Floor:
