@@ -82,6 +82,45 @@ def test_an_inline_policy_is_decided_on_without_being_published(cloud, wanted):
     assert reply["fingerprints"]["policy"] == cloud.route()[1]["fingerprints"]["policy"]
 
 
+@pytest.fixture
+def pinning(cloud):
+    """The published policy as an inline IR whose routes pin sessions for half an hour."""
+    inline = ir_document(next(iter(cloud.state.current("acme").policies.values())).policy)
+    for each in (*inline["routes"], inline["default"]):
+        each["pin_ms"] = 1_800_000
+    return inline
+
+
+def test_a_session_keeps_its_arm_while_it_carries_the_pin(cloud, wanted, pinning):
+    first = cloud.route(wanted(policy=None, ir=pinning, session="s1"))[1]
+    for _ in range(20):
+        held = cloud.route(wanted(policy=None, ir=pinning, session="s1", pin=first["session_pin"]))[1]
+        assert (held["arm"], held["plan"][0]["role"], held["explored"]) == (first["arm"], "pinned", False)
+        assert held["session_pin"] == first["session_pin"]
+
+
+@pytest.mark.parametrize(
+    ("session", "change"),
+    [
+        ("s2", lambda pin: pin),
+        (None, lambda pin: pin),
+        ("s1", lambda pin: pin[:-2] + "AA"),
+        ("s1", lambda _: "pin.a.b.c"),
+    ],
+)
+def test_a_forged_pin_or_one_of_another_session_is_refused(cloud, wanted, pinning, session, change):
+    pin = cloud.route(wanted(policy=None, ir=pinning, session="s1"))[1]["session_pin"]
+    fields = {"session": session} if session else {}
+    status, reply = cloud.route(wanted(policy=None, ir=pinning, pin=change(pin), **fields))
+    assert (status, reply["error"]["code"]) == (400, "invalid_pin")
+
+
+def test_an_attribute_the_policy_does_not_declare_is_refused(cloud, wanted):
+    status, reply = cloud.route(wanted(attributes={"plan": "gold"}))
+    assert (status, reply["error"]["code"]) == (400, "invalid_attribute")
+    assert "it declares none" in reply["error"]["message"]
+
+
 def test_an_inline_policy_needs_nothing_published(bare, cloud, wanted):
     inline = ir_document(next(iter(cloud.state.current("acme").policies.values())).policy)
     foreign = "arn:aws:sts::222222222222:assumed-role/globex-app/s"
@@ -271,6 +310,6 @@ def test_the_log_line_holds_ids_and_no_request(cloud, capsys):
     logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     (line,) = [entry for entry in logged if entry.get("service") == "route" and "message" in entry]
     (metrics,) = [entry for entry in logged if entry.get("service") == "route" and "_aws" in entry]
-    assert line["routing.lane"] == "labelling"
+    assert (line["routing.lane"], line["routing.route"]) == ("live", "labelling")
     assert metrics["Decisions"] == [1.0]
     assert "envelope" not in json.dumps(logged)
