@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from policy_cli.demo.calls import Scenario
@@ -50,7 +50,12 @@ def _money(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _exploration(summary: Mapping[str, Any]) -> Iterator[str]:
-    yield "explored  " + "  ".join(f"{share:.1%}" for share in summary["explored_by_tenth"]) + "  by tenth of the run"
+    yield f"{'by tenth of the run':<28} {_percents(range(1, 11), '{:>6}')}"
+    yield f"{'cost / baseline':<28} {_percents(summary['cost_share_by_tenth'])}"
+    yield f"{'explored':<28} {_percents(summary['explored_by_tenth'])}"
+    if len(summary["explored_by_policy"]) > 1:
+        for policy, shares in summary["explored_by_policy"].items():
+            yield f"{'  ' + policy:<28} {_percents(shares)}"
 
 
 def _comparison(scenario: Scenario, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -84,6 +89,10 @@ def _accounting(summary: Mapping[str, Any]) -> Sequence[str]:
         f"receipts  {summary['receipts']:,} of {summary['decisions']:,} in S3, {equal}",
         f"telemetry {summary['telemetry_accepted']:,} accepted = {parts}",
     )
+
+
+def _percents(shares: Iterable[float], form: str = "{:>6.1%}") -> str:
+    return " ".join(form.format(share) for share in shares)
 
 
 def _share(account: Mapping[str, Any]) -> str:
