@@ -152,7 +152,7 @@ def tiers_are_used(outline: Outline) -> Iterator[Diagnostic]:
     uses = [clause for route in outline.all_routes for clause in route.clauses if isinstance(clause, syntax.UseClause)]
     used = {name.text for use in uses for name in use.tiers}
     for tier in outline.tiers:
-        if tier.name.text not in used and outline.whole:
+        if tier.name.text not in used and outline.whole and outline.defaults:
             yield warning("P601", tier.name.span, f"no route uses tier `{tier.name.text}`")
 
 

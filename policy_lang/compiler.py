@@ -54,7 +54,9 @@ def compile_policy(source: str | bytes, catalog: Catalog, filename: str = "<poli
     parsed = parse(read.text)
     unreadable = (*read.diagnostics, *parsed.diagnostics)
     outline = Outline(parsed.statements, catalog, whole=not unreadable)
-    found = sorted([*unreadable, *check(outline)], key=lambda finding: finding.span)
+    blamed = {finding.span for finding in unreadable}
+    checked = [finding for finding in check(outline) if finding.span not in blamed]
+    found = sorted([*unreadable, *checked], key=lambda finding: finding.span)
     policy = None
     if not _has_errors(found):
         policy = lower(outline)

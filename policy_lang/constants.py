@@ -37,7 +37,9 @@ def constant(spec: FieldSpec, value: syntax.Value, tasks: frozenset[str]) -> str
     if spec.name == "tools":
         return _tool_bucket(spec, value)
     if isinstance(value, syntax.Amount):
-        return error("P305", value.span, f"`{spec.name}` compares with a name, `{value.text}` is a number")
+        known = f"the classes are {', '.join(spec.values)}; their bound in tokens is `{spec.name}.upper`"
+        help_text = known if spec.kind == "ordered" else None
+        return error("P305", value.span, f"`{spec.name}` compares with a name, `{value.text}` is a number", help_text)
     return _name(spec, value, tasks)
 
 

@@ -119,7 +119,7 @@ def _unknown_sign(text: str, span: Span) -> Diagnostic:
 
 
 def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
-    if expected >= set(STATEMENTS):
+    if expected - {"$END"} == set(STATEMENTS):
         return ["a statement such as `tier`, `forbid`, `route` or `fallback`"]
     if {"NAME", "NOT", "LPAR"} <= expected:
         return ["a condition"]
@@ -128,8 +128,9 @@ def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
     keywords = [f"`{KEYWORDS[name]}`" for name in KEYWORDS if name in expected and name not in STATEMENTS]
     names = [_name_wanted(before)] if "NAME" in expected else []
     others = ("STRING",) if names and "STRING" in expected else ()
-    signs = [text for name, text in _SIGNS.items() if name in expected and name not in others]
-    return names + signs + keywords or ["a statement"]
+    signs = [text for name, text in _SIGNS.items() if name in expected and name not in (*others, "$END")]
+    following = ["the next statement"] if expected >= set(STATEMENTS) else []
+    return names + signs + keywords + following
 
 
 def _name_wanted(before: list[str]) -> str:
@@ -143,8 +144,6 @@ def _near(kind: str, text: str, expected: AbstractSet[str]) -> tuple[str | None,
     if kind != "NAME":
         return None, None
     accepted = frozenset(KEYWORDS[name] for name in expected if name in KEYWORDS)
-    if text.lower() in accepted:
-        return "keywords are lower case", text.lower()
     return None, did_you_mean(text, accepted)
 
 

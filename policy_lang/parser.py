@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from policy_lang.builder import TreeBuilder, token_span
 from policy_lang.diagnostics import Diagnostic, error
-from policy_lang.expectations import REPLACEMENTS, SYNC, unexpected
+from policy_lang.expectations import KEYWORDS, REPLACEMENTS, SYNC, unexpected
 from policy_lang.ir import MAX_DEPTH
 from policy_lang.syntax import Statement
 
@@ -37,10 +37,10 @@ class Parsed:
 
 def parse(text: str) -> Parsed:
     """The syntax tree of `text`. Never raises, whatever the text."""
-    stream = list(tokens(text, trivia=False))
+    stream, slips = _in_lower_case(tokens(text, trivia=False))
     if too_deep := _depth_error(stream):
         return Parsed((), (too_deep,))
-    return _Run(stream).finish()
+    return _Run(stream, slips).finish()
 
 
 def tokens(text: str, *, trivia: bool) -> tuple[Token, ...]:
@@ -79,10 +79,10 @@ def _lexer(trivia: bool) -> Any:
 class _Run:
     """One pass over a token stream: LALR with panic-mode recovery."""
 
-    def __init__(self, stream: list[Token]) -> None:
+    def __init__(self, stream: list[Token], errors: list[Diagnostic]) -> None:
         self.stream = stream
         self.machine = _lark().parse_interactive(start="start")
-        self.errors: list[Diagnostic] = []
+        self.errors = errors
 
     def finish(self) -> Parsed:
         """Feed every token and the end of the file."""
@@ -162,13 +162,24 @@ class _Run:
         return False
 
 
+def _in_lower_case(found: tuple[Token, ...]) -> tuple[list[Token], list[Diagnostic]]:
+    """Keywords in capitals read as keywords, each with its finding."""
+    stream: list[Token] = []
+    slips: list[Diagnostic] = []
+    for token in found:
+        if token.type == "NAME" and not token.islower() and token.upper() in KEYWORDS:
+            slips.append(error("P102", token_span(token), "keywords are lower case", None, token.lower()))
+            stream.append(token.update(token.upper(), token.lower()))
+        else:
+            stream.append(token)
+    return stream, slips
+
+
 def _meant(token: Token, finding: Diagnostic) -> tuple[tuple[str, str], ...]:
     text = str(token)
     match token.type:
         case "FOREIGN":
             return (("NAME", text), ("STRING", text))
-        case "UNCLOSED":
-            return (("STRING", text.rstrip() + '"'),)
         case "QUOTED":
             return (("STRING", text),)
         case "NAME":

@@ -5,16 +5,16 @@ The shape space is finite, so a product over one representative per class covers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 
 from policy_lang.envelope import Envelope
-from policy_lang.gates import Facts, FactValue, evaluate, mentioned_fields
-from policy_lang.ir import And, Expr, Not, Or
+from policy_lang.gates import Facts, evaluate, mentioned_fields
+from policy_lang.ir import And, Compare, CompareFields, Expr, In, Not, Or
 from policy_lang.vocabulary import CONTEXT_BUCKETS, FIELDS, STRUCTURES, TOKEN_BUCKETS, TOOL_BUCKETS
 
-__all__ = ["Classes", "representatives", "shape_classes", "shape_count"]
+__all__ = ["Classes", "dimensions", "distinct_atoms", "representatives", "shape_classes", "shape_count"]
 
 #: Field of an envelope -> one representative value per class.
 Classes = Mapping[str, tuple[str | bool, ...]]
@@ -25,16 +25,16 @@ _ENVELOPE_FIELD = _DIMENSIONS | _SIZES
 _ANY = Envelope("other", "prose", "short", "0", False, "tiny")
 
 
-def shape_classes(exprs: Iterable[Expr], tasks: Collection[str], models: Iterable[Facts]) -> Classes:
+def shape_classes(exprs: Iterable[Expr], tasks: Collection[str], models: Sequence[Facts]) -> Classes:
     """The dimensions that `exprs` mention, each cut where the truth of some comparison changes for some model."""
-    atoms = [atom for expr in exprs for atom in _atoms(expr)]
-    model_facts = list(models) or [{}]
+    atoms = distinct_atoms(exprs)
     cut: dict[str, tuple[str | bool, ...]] = {}
-    for dimension in sorted({found for atom in atoms for found in _dimensions(atom)}):
-        concerned = [atom for atom in atoms if dimension in _dimensions(atom)]
-        first: dict[tuple[object, ...], str | bool] = {}
+    for dimension in sorted({found for atom in atoms for found in dimensions(atom)}):
+        concerned = [atom for atom in atoms if dimension in dimensions(atom)]
+        signature = _task_signature(concerned) if dimension == "task_type" else _signature(dimension, concerned, models)
+        first: dict[Hashable, str | bool] = {}
         for value in _values(dimension, tasks):
-            first.setdefault(_signature(dimension, value, concerned, model_facts), value)
+            first.setdefault(signature(value), value)
         cut[dimension] = tuple(first.values())
     return cut
 
@@ -51,12 +51,41 @@ def representatives(classes: Classes) -> Iterator[Envelope]:
         yield Envelope(**(fixed | dict(zip(classes, values, strict=True))))
 
 
-def _signature(dimension: str, value: str | bool, atoms: list[Expr], models: list[Facts]) -> tuple[object, ...]:
+def distinct_atoms(exprs: Iterable[Expr]) -> list[Expr]:
+    """The comparisons inside `exprs`, each once."""
+    return list(dict.fromkeys(atom for expr in exprs for atom in _atoms(expr)))
+
+
+def dimensions(expr: Expr) -> frozenset[str]:
+    """Envelope fields an expression looks at; `tokens.upper` is a reading of `tokens`."""
+    shape = (name.partition(".")[0] for name in mentioned_fields(expr) if FIELDS[name].scope == "shape")
+    return frozenset(_ENVELOPE_FIELD[name] for name in shape)
+
+
+def _task_signature(atoms: list[Expr]) -> Callable[[str | bool], Hashable]:
+    # A policy may have hundreds of tasks, so the comparisons that name a task are looked up and not evaluated.
+    naming: dict[str | bool, list[int]] = {}
+    for index, atom in enumerate(atoms):
+        values = atom.values if isinstance(atom, In) else (atom.value,) if isinstance(atom, Compare) else ()
+        for value in values:
+            naming.setdefault(str(value), []).append(index)
+    return lambda value: tuple(naming.get(value, ()))
+
+
+def _signature(dimension: str, atoms: list[Expr], models: Sequence[Facts]) -> Callable[[str | bool], Hashable]:
     # A comparison of two dimensions is not cut by one of them alone: there each value is a class of its own.
-    if any(len(_dimensions(atom)) > 1 for atom in atoms):
-        return (value,)
-    facts: dict[str, FactValue] = dict(_with(dimension, value).facts())
-    return tuple(evaluate(atom, {**model, **facts}) for atom in atoms for model in models)
+    if any(len(dimensions(atom)) > 1 for atom in atoms):
+        return lambda value: value
+
+    def signature(value: str | bool) -> Hashable:
+        facts: Facts = _with(dimension, value).facts()
+        return tuple(
+            evaluate(atom, {**model, **facts})
+            for atom in atoms
+            for model in (models if isinstance(atom, CompareFields) else ({},))
+        )
+
+    return signature
 
 
 def _with(dimension: str, value: str | bool) -> Envelope:
@@ -73,12 +102,6 @@ def _atoms(expr: Expr) -> Iterator[Expr]:
             yield from _atoms(item)
         case _:
             yield expr
-
-
-def _dimensions(atom: Expr) -> frozenset[str]:
-    """Envelope fields an atom looks at; `tokens.upper` is a reading of `tokens`."""
-    shape = (name.partition(".")[0] for name in mentioned_fields(atom) if FIELDS[name].scope == "shape")
-    return frozenset(_ENVELOPE_FIELD[name] for name in shape)
 
 
 def _values(dimension: str, tasks: Collection[str]) -> tuple[str | bool, ...]:

@@ -55,7 +55,9 @@ def _forbidden(text: str) -> Iterator[Diagnostic]:
         if count == _MAX_REPORTED:
             return
         yield error(
-            "P002", _span_at(text, match.start()), f"U+{ord(match[0]):04X} is not allowed, not even in a comment"
+            "P002",
+            _span_at(text, match.start()),
+            f"the character U+{ord(match[0]):04X} is not allowed, not even in a comment",
         )
 
 

@@ -1,0 +1,62 @@
+"""`pointsman replay`: decide again, in a process without clock or network, and compare the bytes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from policy_cli.console import say
+from policy_cli.exits import FINDINGS, ToolError
+
+__all__ = ["replay", "replay_sealed"]
+
+_SHOWN = 20
+_Existing = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=_Existing)
+@click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
+@click.option("--expect", type=_Existing, help="File of decision ids, one a line, that must be among the receipts.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def replay(sources: tuple[Path, ...], policies: Path | None, expect: Path | None, form: str) -> None:
+    """Replay the receipts in SOURCES: JSONL(.gz) files, or folders of them with `policies/` inside or beside.
+
+    Exits with 1 if a receipt is not reproduced byte for byte, or if one that was expected is missing.
+    """
+    result = replay_sealed(list(sources), policies, expect)
+    if form == "json":
+        click.echo(json.dumps(result))
+    else:
+        say("\n".join(_lines(result)))
+    if result["unequal"] or result["missing"]:
+        sys.exit(FINDINGS)
+
+
+def replay_sealed(sources: list[Path], policies: Path | None = None, expect: Path | None = None) -> dict[str, Any]:
+    """Replay in a sealed process; the summary as `replaying.Replayed` lays it out. ToolError when it could not run."""
+    from policy_cli.sandbox import run_sealed
+
+    options = ["--policies", str(policies.resolve())] if policies else []
+    options += ["--expect", str(expect.resolve())] if expect else []
+    done = run_sealed("policy_cli.replaying", [*options, *(str(source.resolve()) for source in sources)])
+    if done.returncode:
+        raise ToolError(done.stderr.strip() or f"the sealed process ended with {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = [f"{result['equal']} of {result['receipts']} receipts byte-equal, clock and sockets blocked"]
+    if result["repeated"]:
+        lines.append(f"{result['repeated']} delivered more than once")
+    for found in result["unequal"][:_SHOWN]:
+        who = found["decision_id"] or "unreadable"
+        lines.append(f"unequal {who}  {found['difference']}  ({found['file']}:{found['line']})")
+    lines += [f"missing {due}" for due in result["missing"][:_SHOWN]]
+    hidden = sum(max(0, len(result[kind]) - _SHOWN) for kind in ("unequal", "missing"))
+    return lines + ([f"and {hidden} more; --format json lists all"] if hidden else [])

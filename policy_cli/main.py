@@ -1,0 +1,85 @@
+"""The `pointsman` command. A command's module is imported when it runs, so `--help` costs little more than click."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+
+from policy_cli.exits import FAILED, INTERRUPTED, ToolError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+#: Name -> module, attribute, one line of help; in the order of `--help`.
+COMMANDS = {
+    "check": ("policy_cli.commands.check", "check", "Report every finding in policy files."),
+    "compile": ("policy_cli.commands.compile", "compile_command", "Compile a policy to its IR and fingerprint."),
+    "publish": ("policy_cli.commands.publish", "publish", "Send a policy to the service and move its alias."),
+    "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
+    "explain": (
+        "policy_cli.commands.explain",
+        "explain",
+        "Say why a decision came out as it did, or what a code means.",
+    ),
+    "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
+    "dev": ("policy_cli.commands.dev", "dev", "Serve the whole system on a local port, without an AWS account."),
+    "demo": ("policy_cli.commands.demo", "demo", "Run the sample tenants and watch the decisions."),
+    "catalog": ("policy_cli.catalog.command", "catalog", "Compile and inspect the model catalog."),
+}
+
+
+class LazyGroup(click.Group):
+    """Finds its commands in COMMANDS; one whose module is not there does not exist."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [name for name, (module, _, _) in COMMANDS.items() if find_spec(module)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        try:
+            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        except ModuleNotFoundError as missing:
+            advice = "install the tools with `pip install 'pointsman[dev]'`"
+            raise ToolError(f"`pointsman {cmd_name}` needs the package `{missing.name}`: {advice}") from missing
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pointsman", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Which model serves an LLM call: policies, decisions, receipts.
+
+    Exit codes: 0 well, 1 findings, 2 usage or tool error, 3 no model clears the floor.
+    """
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    try:
+        sys.exit(cli(prog_name="pointsman", standalone_mode=False))
+    except click.ClickException as refused:
+        refused.show()
+        sys.exit(refused.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; keep the interpreter from flushing into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except Exception:  # noqa: BLE001 - loud as ever, but not with 1, which means findings
+        traceback.print_exc()
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""How the commands reach a deployed service: address and credentials from options or POINTSMAN_* variables."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from policy_cli.exits import ToolError
+
+if TYPE_CHECKING:
+    from policy_client import Credentials
+
+__all__ = ["Service", "service_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where requests go and who signs them."""
+
+    url: str
+    credentials: Credentials
+
+    def post(self, path: str, document: Any) -> tuple[int, Any]:
+        """Status and parsed reply of one POST. ToolError when there is no answer, or none of the service's."""
+        from http.client import HTTPException
+
+        from policy_client.transport import Transport
+
+        try:
+            transport = Transport(self.url, connect_timeout=5.0, read_timeout=30.0)
+        except ValueError as problem:
+            raise ToolError(str(problem)) from None
+        whole_path, body = transport.prefix + path, json.dumps(document).encode()
+        headers = self.credentials.headers(transport.origin, whole_path, body, time.time_ns() // 1_000_000)
+        try:
+            status, content = transport.post(whole_path, body, headers)
+            return status, json.loads(content)
+        except (OSError, HTTPException) as problem:
+            raise ToolError(f"no answer from {self.url}: {problem}") from None
+        except ValueError:
+            raise ToolError(f"{self.url} answered {status} with something other than JSON") from None
+        finally:
+            transport.close()
+
+
+def service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options and hand the command one `service`."""
+
+    # The secret is hidden as an option: it belongs in the variable, arguments are visible to every process.
+    @click.option("--url", envvar="POINTSMAN_URL", required=True, help="Address of the service. [POINTSMAN_URL]")
+    @click.option("--key", envvar="POINTSMAN_KEY", help="Key id; POINTSMAN_SECRET holds its secret in hex.")
+    @click.option("--secret", envvar="POINTSMAN_SECRET", hidden=True)
+    @click.option("--region", envvar="AWS_REGION", help="Without --key: sign with the AWS identity in this region.")
+    @click.option("--profile", help="AWS profile, with --region.")
+    @functools.wraps(command)
+    def with_service(
+        url: str, key: str | None, secret: str | None, region: str | None, profile: str | None, **rest: Any
+    ) -> None:
+        command(service=Service(url, _credentials(key, secret, region, profile)), **rest)
+
+    return with_service
+
+
+def _credentials(key: str | None, secret: str | None, region: str | None, profile: str | None) -> Credentials:
+    from policy_client import HmacCredentials, SigV4Credentials
+
+    if key:
+        return HmacCredentials(key, _decoded(secret))
+    if region:
+        return SigV4Credentials(region, profile)
+    raise ToolError("say who calls: `--key ID` with its secret in POINTSMAN_SECRET, or `--region` for AWS credentials")
+
+
+def _decoded(secret: str | None) -> bytes:
+    if not secret:
+        raise ToolError("the secret of the key is missing: set POINTSMAN_SECRET")
+    try:
+        return bytes.fromhex(secret)
+    except ValueError:
+        raise ToolError("POINTSMAN_SECRET must be hexadecimal digits, as it was issued") from None

@@ -1,0 +1,35 @@
+"""Policy files as the commands read them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from policy_cli.exits import ToolError
+
+if TYPE_CHECKING:
+    from policy_lang.compiler import Compilation
+
+__all__ = ["compile_file", "read_policy"]
+
+
+def read_policy(name: str) -> bytes:
+    """The bytes of a policy file, `-` for standard input."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    path = Path(name)
+    try:
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise ToolError(f"`{name}` is a folder; name its .policy files") from None
+    except OSError as problem:
+        raise ToolError(f"cannot read `{name}`: {problem.strerror}") from None
+
+
+def compile_file(name: str) -> Compilation:
+    """Compile a file against the shipped catalog."""
+    from policy_lang.catalog import default_catalog
+    from policy_lang.compiler import compile_policy
+
+    return compile_policy(read_policy(name), default_catalog(), "<stdin>" if name == "-" else name)
