@@ -1,8 +1,7 @@
-"""HMAC-signed requests: who calls, proved by a shared secret over path, time and body.
+"""Signed requests, the second way to authenticate: HMAC-SHA256 (RFC 2104) over method, path, time and body.
 
-`x-pointsman-signature` = hex HMAC-SHA256(secret, "POST\\n<path>\\n<timestamp>\\n<sha256 hex of body>"); the timestamp
-(milliseconds) may be five minutes off the service's clock. Within that window a request can be replayed, which decides
-again or counts the same telemetry once; nothing else follows from it.
+Signed text: `POST\\n/v1/route\\n<timestamp ms>\\n<SHA-256 of the body, hex>`.
+Three headers carry the key's id, the time and the signature.
 """
 
 from __future__ import annotations
@@ -12,52 +11,76 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-__all__ = ["WINDOW_MS", "SignatureError", "SignedBy", "read_signature", "sign_headers", "verify_signature"]
+__all__ = [
+    "KEY_HEADER",
+    "SIGNATURE_HEADER",
+    "TIMESTAMP_HEADER",
+    "WINDOW_MS",
+    "Signature",
+    "SignatureError",
+    "signature_from_headers",
+    "signed_headers",
+    "verify_signature",
+]
 
+KEY_HEADER = "x-pointsman-key"
+TIMESTAMP_HEADER = "x-pointsman-timestamp"
+SIGNATURE_HEADER = "x-pointsman-signature"
+#: How far the signer's clock may be from ours, either way.
 WINDOW_MS = 5 * 60 * 1000
-_KEY, _TIMESTAMP, _SIGNATURE = "x-pointsman-key", "x-pointsman-timestamp", "x-pointsman-signature"
 
 
 class SignatureError(ValueError):
-    """The request is not signed as it must be. `code`: unsigned, malformed_signature, stale_signature, bad_signature."""
+    """Not authentic. `code`: missing_credentials, malformed_credentials, stale_timestamp or bad_signature."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
         self.code = code
 
 
 @dataclass(frozen=True, slots=True)
-class SignedBy:
-    """What a request's headers claim; nothing is true of it before `verify_signature`."""
+class Signature:
+    """What the three headers say, unverified."""
 
     key_id: str
-    timestamp: str
-    signature: str
+    timestamp_ms: int
+    mac: str
 
 
-def sign_headers(key_id: str, secret: bytes, path: str, now_ms: int, body: bytes) -> dict[str, str]:
-    """The headers that sign one POST."""
-    timestamp = str(now_ms)
-    return {_KEY: key_id, _TIMESTAMP: timestamp, _SIGNATURE: _mac(secret, path, timestamp, body)}
+def signed_headers(key_id: str, secret: bytes, *, method: str, path: str, body: bytes, now_ms: int) -> dict[str, str]:
+    """The headers that authenticate one request."""
+    return {
+        KEY_HEADER: key_id,
+        TIMESTAMP_HEADER: str(now_ms),
+        SIGNATURE_HEADER: _mac(secret, method, path, now_ms, body),
+    }
 
 
-def read_signature(headers: Mapping[str, str]) -> SignedBy | None:
-    """The claim in `headers` (names in lower case); None where there is no key header at all."""
-    if _KEY not in headers:
-        return None
-    return SignedBy(headers[_KEY], headers.get(_TIMESTAMP, ""), headers.get(_SIGNATURE, ""))
+def signature_from_headers(headers: Mapping[str, str]) -> Signature:
+    """Read the headers (names in lower case); SignatureError when one is absent or ill-formed."""
+    values = [headers.get(name, "") for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)]
+    if not all(values):
+        message = f"sign the request with AWS credentials, or send {KEY_HEADER}, {TIMESTAMP_HEADER}, {SIGNATURE_HEADER}"
+        raise SignatureError("missing_credentials", message)
+    key_id, timestamp, mac = values
+    if not all(value.isascii() for value in values) or len(key_id) > 64:
+        raise SignatureError(
+            "malformed_credentials", f"{KEY_HEADER} must be a key id and {SIGNATURE_HEADER} hex digits"
+        )
+    if not timestamp.isdecimal() or len(timestamp) > 15:
+        raise SignatureError("malformed_credentials", f"{TIMESTAMP_HEADER} must be milliseconds since 1970")
+    return Signature(key_id, int(timestamp), mac)
 
 
-def verify_signature(claim: SignedBy, secret: bytes, path: str, body: bytes, now_ms: int) -> None:
-    """SignatureError unless `claim` was made with `secret`, over this request, within the window around `now_ms`."""
-    if not (claim.timestamp.isascii() and claim.timestamp.isdigit() and len(claim.timestamp) <= 15):
-        raise SignatureError("malformed_signature")
-    if not hmac.compare_digest(_mac(secret, path, claim.timestamp, body).encode(), claim.signature.encode()):
-        raise SignatureError("bad_signature")
-    if abs(now_ms - int(claim.timestamp)) > WINDOW_MS:
-        raise SignatureError("stale_signature")
+def verify_signature(signature: Signature, secret: bytes, *, method: str, path: str, body: bytes, now_ms: int) -> None:
+    """SignatureError unless `signature` was made with `secret` over this very request and about `now_ms`."""
+    expected = _mac(secret, method, path, signature.timestamp_ms, body)
+    if not hmac.compare_digest(expected.encode(), signature.mac.encode()):
+        raise SignatureError("bad_signature", "the signature does not match the request")
+    if abs(now_ms - signature.timestamp_ms) > WINDOW_MS:
+        raise SignatureError("stale_timestamp", f"the timestamp must lie within {WINDOW_MS // 1000} s of now")
 
 
-def _mac(secret: bytes, path: str, timestamp: str, body: bytes) -> str:
-    message = f"POST\n{path}\n{timestamp}\n{sha256(body).hexdigest()}"
-    return hmac.digest(secret, message.encode(), "sha256").hex()
+def _mac(secret: bytes, method: str, path: str, timestamp_ms: int, body: bytes) -> str:
+    text = f"{method}\n{path}\n{timestamp_ms}\n{sha256(body).hexdigest()}"
+    return hmac.digest(secret, text.encode(), "sha256").hex()

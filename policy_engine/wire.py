@@ -39,6 +39,7 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _POLICY = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{16,16384}")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
 
 
@@ -148,7 +149,7 @@ def record_from_wire(document: object) -> TelemetryRecord:
     fields = _object(document, "a record")
     _known(fields, _RECORD_FIELDS, "the record")
     token = fields.get("token")
-    if not isinstance(token, str) or not 16 <= len(token) <= 4096:
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise RequestError(400, "invalid_field", "`token` must be the decision token of the route reply")
     arm = _matching(fields, "arm", _ARM, "an arm id such as `anthropic/claude-haiku-4-5`", 120)
     if arm is None:

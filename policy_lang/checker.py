@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import get_args
 
 from policy_lang import ir, syntax
@@ -19,13 +20,14 @@ __all__ = ["FUTURE_WORDS", "RULES", "check"]
 
 #: Words later versions will need; as names they would stop working, so they are taken now.
 FUTURE_WORDS = frozenset(("clamp", "flow", "import", "include", "let", "seed", "session"))
+_MOST_FINDINGS = 1_000
 _MAX_MODELS = 64
 
 
 def check(outline: Outline) -> list[Diagnostic]:
-    """Every finding of every rule, in the order of the file."""
-    found = [diagnostic for rule in RULES for diagnostic in rule(outline)]
-    return sorted(set(found), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
+    """The findings of every rule, in the order of the file. Beyond a thousand, nobody reads on and nothing is added."""
+    found = islice((diagnostic for rule in RULES for diagnostic in rule(outline)), _MOST_FINDINGS)
+    return sorted(dict.fromkeys(found), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
 
 
 def header_stands_first(outline: Outline) -> Iterator[Diagnostic]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from policy_lang import syntax
 from policy_lang.analysis.fallback import unproved_fallback
 from policy_lang.bounds import out_of_bounds
-from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog
 from policy_lang.checker import check
 from policy_lang.diagnostics import Diagnostic, Style, error, render
 from policy_lang.fingerprint import ir_document, policy_fingerprint
-from policy_lang.ir import MAX_IR_BYTES, Policy
+from policy_lang.ir import Policy
 from policy_lang.lowering import lower
 from policy_lang.outline import Outline
 from policy_lang.parser import parse
@@ -75,11 +74,7 @@ def compile_policy(source: str | bytes, catalog: Catalog, filename: str = "<poli
 
 def within_limits(policy: Policy, outline: Outline) -> Iterator[Diagnostic]:
     """The limits of the language version on what the text comes to."""
-    document = ir_document(policy)
-    problem = out_of_bounds(document)
-    if problem is None and len(canonical(document)) > MAX_IR_BYTES:
-        problem = f"larger than {MAX_IR_BYTES} bytes"
-    if problem:
+    if problem := out_of_bounds(ir_document(policy)):
         yield error("P213", outline.headers[0].span, f"the policy compiles to something {problem}", "split the policy")
 
 

@@ -101,7 +101,7 @@ def unexpected(
         return strange
     wanted = _wanted(expected, before)
     found = "the end of the file" if kind == "$END" else f"`{_short(text)}`"
-    if kind in KEYWORDS and "NAME" in expected and same_line:
+    if kind in KEYWORDS and "NAME" in expected and "NOT" not in expected and same_line:
         return error("P103", span, f"`{text}` is a reserved word, expected {_listed(wanted)}", "choose another name")
     return error("P101", span, f"expected {_listed(wanted)}, found {found}", *_near(kind, text, expected))
 
@@ -113,8 +113,6 @@ def _strange(kind: str, text: str, span: Span) -> Diagnostic | None:
         return error("P005", span, "this text is not closed on its line", 'a quoted text ends with `"`')
     if kind == "QUOTED":
         return error("P004", span, "texts stand in double quotes", None, f'"{text[1:-1]}"')
-    if kind == "EQUAL" and text in REPLACEMENTS:
-        return None
     if kind in ("OPERATOR", "UNKNOWN", "MINUS"):
         return _unknown_sign(text, span)
     return None
@@ -152,12 +150,13 @@ def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
         return ["a condition"]
     if expected >= {"NAME", "MONEY", "STRING"}:
         return ["a value"]
-    keywords = [f"`{KEYWORDS[name]}`" for name in KEYWORDS if name in expected and name not in STATEMENTS]
+    following = expected >= set(STATEMENTS)
+    inner = [name for name in KEYWORDS if name in expected and not (following and name in STATEMENTS)]
+    keywords = [f"`{KEYWORDS[name]}`" for name in inner]
     names = [_name_wanted(before)] if "NAME" in expected else []
     others = ("STRING",) if names and "STRING" in expected else ()
     signs = [text for name, text in _SIGNS.items() if name in expected and name not in (*others, "$END")]
-    following = ["the next statement"] if expected >= set(STATEMENTS) else []
-    return names + signs + keywords + following
+    return names + signs + keywords + (["the next statement"] if following else [])
 
 
 def _name_wanted(before: list[str]) -> str:

@@ -11,7 +11,7 @@ Integers only: pico-dollars per token, nano-dollars, ppm, tokens, thousandths, m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
@@ -445,4 +445,4 @@ class Policy(_Closed):
     assertions: Annotated[tuple[Assertion, ...], Limits(0, 64)] = ()
     mode: Literal["live", "shadow"] = "live"
     audit: Literal["off", "on"] = "off"
-    ir_version: Literal[1] = field(default=1)
+    ir_version: Annotated[int, Whole(IR_VERSION, IR_VERSION)] = IR_VERSION

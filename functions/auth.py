@@ -1,0 +1,85 @@
+"""Who is calling: the tenant of a verified credential, and nothing that the caller merely claims.
+
+Where AWS verified an IAM signature, its ARN is looked up and nothing else counts. Elsewhere the request must be signed
+with an HMAC key of the registry. No header and no field of the body names a tenant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from functions.caching import Recent
+from functions.function_url import Request
+from functions.stores.errors import StoreError
+from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
+from policy_engine.signing import SignatureError, signature_from_headers, verify_signature
+from policy_engine.wire import RequestError
+
+__all__ = ["CREDENTIAL_MAX_AGE_MS", "Authenticator"]
+
+#: How long a revoked credential may still be accepted by an environment that had just read it.
+CREDENTIAL_MAX_AGE_MS = 5 * 60 * 1000
+_HELD_CREDENTIALS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    credential: Credential
+    read_ms: int
+
+
+class Authenticator:
+    """Looks credentials up and remembers those it found; an unknown one is looked up every time."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._held: Recent[tuple[CredentialKind, str], _Held] = Recent(_HELD_CREDENTIALS)
+
+    def tenant_of(self, request: Request) -> str:
+        """The authenticated tenant. RequestError 401 where nobody is proven, 403 where somebody is but may not."""
+        credential = self._by_principal(request) if request.principal else self._by_signature(request)
+        if not credential.active:
+            raise RequestError(403, "tenant_suspended", "this credential is registered but not active")
+        return credential.tenant
+
+    def _by_principal(self, request: Request) -> Credential:
+        assert request.principal is not None
+        principal = iam_principal(request.principal)
+        credential = self._credential("iam", principal, request.now_ms)
+        if credential is None:
+            raise RequestError(403, "unknown_tenant", f"no tenant is registered for {principal}")
+        return credential
+
+    def _by_signature(self, request: Request) -> Credential:
+        try:
+            signature = signature_from_headers(request.headers)
+            credential = self._credential("hmac", signature.key_id, request.now_ms)
+            # An unknown key and a wrong signature get the same answer, so that key ids cannot be tried out.
+            secret = credential.secret if credential else b""
+            verify_signature(
+                signature,
+                secret,
+                method=request.method,
+                path=request.path,
+                body=request.body,
+                now_ms=request.now_ms,
+            )
+        except SignatureError as problem:
+            raise RequestError(401, problem.code, str(problem)) from None
+        if credential is None or not secret:
+            raise RequestError(401, "bad_signature", "the signature does not match the request")
+        return credential
+
+    def _credential(self, kind: CredentialKind, name: str, now_ms: int) -> Credential | None:
+        held = self._held.get((kind, name))
+        if held is not None and abs(now_ms - held.read_ms) <= CREDENTIAL_MAX_AGE_MS:
+            return held.credential
+        try:
+            credential = self._registry.credential(kind, name)
+        except StoreError:
+            if held is None:
+                raise
+            return held.credential
+        if credential is not None:
+            self._held.put((kind, name), _Held(credential, now_ms))
+        return credential

@@ -1,0 +1,47 @@
+"""One log line and one EMF record per invocation. Names, ids, counts and codes: no prose of a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics
+
+__all__ = ["METRICS_NAMESPACE", "observe"]
+
+METRICS_NAMESPACE = "Pointsman"
+
+_loggers: dict[str, Logger] = {}
+
+
+def observe(
+    service: str,
+    message: str,
+    counts: Mapping[str, int],
+    facts: Mapping[str, Any],
+    *,
+    failed: bool = False,
+    milliseconds: Mapping[str, int] | None = None,
+) -> None:
+    """Log `facts` under `message` and emit `counts` (and `milliseconds`) with the service as the only dimension.
+
+    A tenant is a fact and never a dimension: dimensions are billed per distinct value.
+    """
+    logger = _logger(service)
+    (logger.error if failed else logger.info)(message, extra=dict(facts))
+    # Ephemeral: the ordinary class shares its buffer among all instances, and local servers answer in threads.
+    metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE, service=service)
+    for name, value in counts.items():
+        metrics.add_metric(name, "Count", value)
+    for name, value in (milliseconds or {}).items():
+        metrics.add_metric(name, "Milliseconds", value)
+    if counts or milliseconds:
+        metrics.flush_metrics()
+
+
+def _logger(service: str) -> Logger:
+    found = _loggers.get(service)
+    if found is None:
+        found = _loggers[service] = Logger(service=service)
+    return found

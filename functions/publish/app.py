@@ -1,0 +1,141 @@
+"""`POST /v1/policies/<name>`: compile a policy text, store it by fingerprint, move its name to it. Or say all that is
+wrong with it and store nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from functions.auth import Authenticator
+from functions.function_url import Reply, Request, json_reply, refusal, serve
+from functions.settings import PublishSettings, load, running_in_lambda
+from functions.stores import clients
+from functions.stores.keys import alias_key, policy_key
+from functions.stores.registry import Registry
+from functions.stores.state import Revision, StateStore
+from policy_engine.state import RouteState, state_catalog, with_policy
+from policy_engine.wire import RequestError
+from policy_lang.canonical import StrictJsonError, parse_strict
+from policy_lang.compiler import Compilation, compile_policy
+from policy_lang.diagnostics import as_document
+from policy_lang.fingerprint import ir_document
+
+__all__ = ["Publisher", "handler"]
+
+PREFIX = "/v1/policies/"
+# A source of 64 KiB in which every character is escaped, and the braces around it.
+_MAX_BODY = 6 * 64 * 1024 + 1024
+_LONGEST_NAME = 96
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
+
+
+class Publisher:
+    """Compiles and publishes policies."""
+
+    def __init__(self, registry: Registry, state: StateStore) -> None:
+        self._authenticator = Authenticator(registry)
+        self._state = state
+
+    def answer(self, request: Request) -> Reply:
+        """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
+        name = _policy_name(request)
+        tenant = self._authenticator.tenant_of(request)
+        source, dry_run = _wanted(request.body)
+        state = self._state.current(tenant)
+        compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
+        facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
+        if (rejection := _rejection(compiled, name, facts)) is not None:
+            return rejection
+        if not dry_run:
+            state = self._published(tenant, compiled, request.now_ms)
+        document = {
+            "name": name,
+            "fingerprint": compiled.fingerprint,
+            "source_hash": compiled.source_hash,
+            "published": not dry_run,
+            "version": state.version,
+            "warnings": _diagnostics(compiled),
+        }
+        return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
+
+    def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
+        assert compiled.policy is not None
+        assert compiled.fingerprint is not None
+        fingerprint, name = compiled.fingerprint, compiled.policy.name
+        document = {
+            "ir": ir_document(compiled.policy),
+            "lines": dict(compiled.lines),
+            "source": compiled.text,
+            "source_hash": compiled.source_hash,
+        }
+        kept = self._state.keep_policy(tenant, fingerprint, document)
+        items = (
+            {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms},
+            {**alias_key(tenant, name), "fingerprint": fingerprint, "at_ms": now_ms},
+        )
+        return self._state.revise(tenant, lambda state: Revision(with_policy(state, fingerprint, kept), items))
+
+
+def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    """Function URL entry."""
+    return serve("publish", event, publisher().answer)
+
+
+@cache
+def publisher() -> Publisher:
+    """The environment's publisher, built from its settings."""
+    settings = load(PublishSettings)
+    dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
+    return Publisher(
+        Registry(dynamodb, settings.state_table),
+        StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
+    )
+
+
+def _policy_name(request: Request) -> str:
+    name = request.path.removeprefix(PREFIX)
+    if name == request.path or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        raise RequestError(404, "unknown_path", f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support")
+    if request.method != "POST":
+        raise RequestError(405, "method_not_allowed", f"publishing is `POST {PREFIX}<name>`")
+    return name
+
+
+def _wanted(body: bytes) -> tuple[str, bool]:
+    try:
+        document = parse_strict(body, max_bytes=_MAX_BODY)
+    except StrictJsonError as problem:
+        status = 413 if problem.code == "body_too_large" else 400
+        raise RequestError(status, problem.code, str(problem)) from None
+    match document:
+        case {"source": str(source), **others} if set(others) <= {"dry_run"}:
+            dry_run = others.get("dry_run", False)
+            if isinstance(dry_run, bool):
+                return source, dry_run
+    raise RequestError(
+        400, "invalid_field", 'the body must be {"source": "<policy text>"}, with "dry_run": true to check'
+    )
+
+
+def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:
+    if compiled.policy is None:
+        found = _diagnostics(compiled)
+        message = f"the policy has {len(found)} findings; nothing was stored"
+        refused = refusal(422, "invalid_policy", message, diagnostics=found)
+    elif compiled.policy.name != name:
+        message = f"the text is of policy `{compiled.policy.name}`; POST it to {PREFIX}{compiled.policy.name}"
+        refused = refusal(422, "wrong_name", message)
+    else:
+        return None
+    return Reply(refused.status, refused.text, {**facts, **refused.facts}, refused.counts)
+
+
+def _diagnostics(compiled: Compilation) -> list[dict[str, Any]]:
+    return [as_document(finding, compiled.filename) for finding in compiled.diagnostics]
+
+
+if running_in_lambda():
+    publisher()

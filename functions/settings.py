@@ -1,0 +1,100 @@
+"""The environment, read once and checked: one frozen dataclass per function, nothing it does not use.
+
+SettingsError names every variable that is missing or ill-formed at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import TypeVar
+
+__all__ = [
+    "IngestSettings",
+    "LearnSettings",
+    "PublishSettings",
+    "RecordSettings",
+    "RouteSettings",
+    "SettingsError",
+    "WatchSettings",
+    "load",
+    "running_in_lambda",
+]
+
+
+class SettingsError(RuntimeError):
+    """The function is deployed without something it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    state_table: str
+    state_bucket: str
+    records_bucket: str
+    records_queue_url: str
+    signing_secret_arn: str
+    state_max_age_ms: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    state_table: str
+    telemetry_queue_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnSettings:
+    statistics_table: str
+    records_queue_url: str
+    signing_secret_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    records_bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    state_table: str
+    state_bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    state_table: str
+    statistics_table: str
+    state_bucket: str
+    records_bucket: str
+    records_queue_url: str
+
+
+Settings = TypeVar(
+    "Settings", RouteSettings, IngestSettings, LearnSettings, RecordSettings, PublishSettings, WatchSettings
+)
+
+
+def load(kind: type[Settings], environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings of one function; a field `state_table` is the variable `STATE_TABLE`."""
+    environ = os.environ if environ is None else environ
+    found: dict[str, str | int] = {}
+    problems = []
+    for field in fields(kind):
+        name = field.name.upper()
+        value = environ.get(name, "")
+        whole = field.type == "int"
+        if value and (not whole or value.isdecimal()):
+            found[field.name] = int(value) if whole else value
+        elif value:
+            problems.append(f"{name} must be a whole number")
+        elif field.default is MISSING:
+            problems.append(f"{name} must be set")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return kind(**found)  # type: ignore[arg-type]  # the loop above gives each field its own type
+
+
+def running_in_lambda() -> bool:
+    """Whether this process is a Lambda environment, where building clients at import makes them part of a snapshot."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

@@ -1,0 +1,145 @@
+"""A tenant's route state: a pointer item that says which blob is current, and the blobs, addressed by content.
+
+A reader that holds a version reads the pointer alone as long as it has not moved. A writer puts the new blob first and
+then moves the pointer on condition that nobody else has; everything that must change with it joins that transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from functions.stores.errors import ConflictError, reaching
+from functions.stores.items import Value, decoded, encoded
+from functions.stores.keys import pointer_key, policy_object, state_object
+from policy_engine.state import PublishedPolicy, RouteState, pack_state, unpack_state
+from policy_lang.admission import policy_from_document
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_s3.client import S3Client
+
+__all__ = ["Pointer", "Revision", "StateStore"]
+
+_CODE = "state_unavailable"
+_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Which blob is current."""
+
+    version: int
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A changed state, and the items of the state table that change in the same transaction."""
+
+    state: RouteState
+    items: tuple[Mapping[str, Value], ...] = ()
+
+
+class StateStore:
+    """The state table and the state bucket."""
+
+    def __init__(self, dynamodb: DynamoDBClient, s3: S3Client, table: str, bucket: str) -> None:
+        self._dynamodb = dynamodb
+        self._s3 = s3
+        self._table = table
+        self._bucket = bucket
+
+    def pointer(self, tenant: str, *, consistent: bool = False) -> Pointer | None:
+        """The tenant's pointer; None before its first revision."""
+        with reaching(_CODE, "the state table"):
+            answer = self._dynamodb.get_item(
+                TableName=self._table, Key=encoded(pointer_key(tenant)), ConsistentRead=consistent
+            )
+        if "Item" not in answer:
+            return None
+        item = decoded(answer["Item"])
+        return Pointer(item["version"], item["blob"])
+
+    def fetch(self, tenant: str, pointer: Pointer | None) -> RouteState:
+        """The state that a pointer names."""
+        if pointer is None:
+            return RouteState(tenant)
+        with reaching(_CODE, "the state bucket"):
+            stored = self._s3.get_object(Bucket=self._bucket, Key=state_object(tenant, pointer.blob))
+            return unpack_state(stored["Body"].read())
+
+    def current(self, tenant: str) -> RouteState:
+        """The state as of the last finished revision."""
+        return self.fetch(tenant, self.pointer(tenant, consistent=True))
+
+    def revise(self, tenant: str, change: Callable[[RouteState], Revision]) -> RouteState:
+        """Apply `change` to the current state and make the result current, all or nothing.
+
+        `change` is called again whenever another writer was faster, and must be pure. A revision that returns the
+        very state it was given writes nothing. ConflictError after eight lost races.
+        """
+        for _ in range(_TRIES):
+            state = self.current(tenant)
+            revision = change(state)
+            if revision.state is state:
+                return state
+            revised = replace(revision.state, version=state.version + 1)
+            if self._moved(revised, revision.items):
+                return revised
+        raise ConflictError(_CODE, "others kept changing the state of this tenant; try again", "ConditionalCheckFailed")
+
+    def keep_policy(self, tenant: str, fingerprint: str, document: Mapping[str, Any]) -> PublishedPolicy:
+        """Store a policy's `{ir, lines, source, ...}` for ever, and return what is stored under its fingerprint.
+
+        INVARIANT: the first to be stored stays. Receipts cite source lines, so a reformatted text with the same meaning
+        must not move the lines of decisions already made.
+        """
+        key = policy_object(tenant, fingerprint)
+        with reaching(_CODE, "the state bucket"):
+            try:
+                body = json.dumps(document, sort_keys=True).encode()
+                self._s3.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ContentType="application/json"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    raise
+            stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+        return PublishedPolicy(policy_from_document(stored["ir"]), stored["lines"])
+
+    def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:
+        digest, blob = pack_state(state)
+        with reaching(_CODE, "the state bucket"):
+            self._s3.put_object(
+                Bucket=self._bucket, Key=state_object(state.tenant, digest), Body=blob, ContentType="application/gzip"
+            )
+        pointer = {**pointer_key(state.tenant), "version": state.version, "blob": digest}
+        condition = (
+            {"ConditionExpression": "attribute_not_exists(pk)"}
+            if state.version == 1
+            else {
+                "ConditionExpression": "version = :before",
+                "ExpressionAttributeValues": encoded({":before": state.version - 1}),
+            }
+        )
+        puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(pointer), **condition}}]
+        puts += [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
+        with reaching(_CODE, "the state table"):
+            try:
+                self._dynamodb.transact_write_items(TransactItems=puts)
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "TransactionCanceledException":
+                    raise
+                # A time-out may hide a success: then the pointer already names this blob and the revision is done.
+                if self.pointer(state.tenant, consistent=True) == Pointer(state.version, digest):
+                    return True
+                reasons = {reason.get("Code") for reason in problem.response["CancellationReasons"]}
+                if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                    return False
+                raise
+        return True

@@ -1,0 +1,215 @@
+"""Learned statistics: cells that only ever grow, and the markers that make each reported field count exactly once.
+
+A marker is put on condition that it is absent, in the same transaction as the additions it stands for. Whatever happens
+in between (a lost reply, a crash, a message delivered five times) either both are there or neither is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from functions.stores.errors import ConflictError, reaching
+from functions.stores.items import decoded, encoded
+from functions.stores.keys import SHARDS, cell_key, cell_partition, marker_key, spend_key, spend_partition
+from policy_engine.settlement import CellKey, Effect, MarkerKey, Spend
+from policy_engine.statistics import CellRow, Sums, merge_sums
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+__all__ = ["MAX_TRANSACTION_ITEMS", "StatisticsStore", "transactions"]
+
+#: DynamoDB's limit on distinct items in one transaction.
+MAX_TRANSACTION_ITEMS = 100
+_CODE = "statistics_unavailable"
+_PAUSES_S = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+_BUSY = frozenset(("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"))
+_SPEND_KEPT_MS = 35 * 24 * 3600 * 1000
+_DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Additions:
+    """What the effects of one transaction add, one entry an item."""
+
+    cells: Mapping[CellKey, Sums]
+    spends: Mapping[tuple[str, str, int], int]
+
+
+class StatisticsStore:
+    """The statistics table."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def commit(self, effects: Sequence[Effect]) -> dict[MarkerKey, str]:
+        """Apply those of `effects` that nobody applied before, in one transaction; distinct markers, at most 100 items.
+
+        Returns the id of the record that each marker belongs to: an effect counted exactly if it is its own record's,
+        now or in an earlier delivery. StoreError when nothing could be decided; trying again later is always safe.
+        """
+        pending = {effect.marker: effect for effect in effects}
+        owners: dict[MarkerKey, str] = {}
+        pauses = iter(_PAUSES_S)
+        while pending:
+            taken, busy = self._attempt(list(pending.values()))
+            if not taken and not busy:
+                return owners | {marker: effect.record_id for marker, effect in pending.items()}
+            owners |= taken
+            pending = {marker: effect for marker, effect in pending.items() if marker not in taken}
+            if busy:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise ConflictError(_CODE, "others kept changing the same cells", "TransactionConflict")
+                time.sleep(pause)
+        return owners
+
+    def cells(self, tenant: str) -> Iterator[CellRow]:
+        """Every statistics item of a tenant, shard by shard."""
+        for shard in range(SHARDS):
+            for item in self._query(cell_partition(tenant, shard), "cell#"):
+                _, cluster, arm, generation, epoch = item.pop("sk").split("#")
+                del item["pk"]
+                yield CellRow(cluster, item.pop("task"), arm, int(generation), int(epoch), item)
+
+    def spent(self, tenant: str, now_ms: int) -> dict[str, int]:
+        """Nano-dollars of exploration on the UTC day of `now_ms`, by route."""
+        prefix = f"{now_ms // _DAY_MS}#"
+        items = self._query(spend_partition(tenant), prefix)
+        return {item["sk"].removeprefix(prefix): item["n"] for item in items}
+
+    def _attempt(self, effects: Sequence[Effect]) -> tuple[dict[MarkerKey, str], bool]:
+        """Owners of the markers that were already there, and whether others were in the way; neither: it is done."""
+        writes = [self._marker_put(effect) for effect in effects] + self._updates(_additions(effects))
+        with reaching(_CODE, "the statistics table"):
+            try:
+                self._dynamodb.transact_write_items(TransactItems=writes)
+            except ClientError as problem:
+                code = problem.response["Error"]["Code"]
+                if code == "TransactionInProgressException":
+                    return {}, True
+                if code != "TransactionCanceledException":
+                    raise
+                reasons = problem.response["CancellationReasons"]
+                taken = _owners(effects, reasons)
+                busy = any(reason.get("Code") in _BUSY for reason in reasons)
+                if not taken and not busy:
+                    raise
+                return taken, busy
+        return {}, False
+
+    def _marker_put(self, effect: Effect) -> Any:
+        item = {
+            **marker_key(effect.marker),
+            "state": "applied",
+            "record_id": effect.record_id,
+            "expires_at": effect.expires_ms // 1000,
+        }
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": encoded(item),
+                "ConditionExpression": "attribute_not_exists(pk)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _updates(self, additions: _Additions) -> list[Any]:
+        updates = [self._cell_update(cell, sums) for cell, sums in additions.cells.items()]
+        return updates + [self._spend_update(Spend(*where, n)) for where, n in additions.spends.items()]
+
+    def _cell_update(self, cell: CellKey, sums: Sums) -> Any:
+        names = {f"#{position}": name for position, name in enumerate(sums)}
+        values = {f":{position}": value for position, value in enumerate(sums.values())}
+        added = ", ".join(f"#{position} :{position}" for position in range(len(sums)))
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": encoded(cell_key(cell)),
+                "UpdateExpression": f"SET #task = :task ADD {added}",
+                "ExpressionAttributeNames": {"#task": "task", **names},
+                "ExpressionAttributeValues": encoded({":task": cell.task, **values}),
+            }
+        }
+
+    def _spend_update(self, spend: Spend) -> Any:
+        expires = (spend.day * _DAY_MS + _SPEND_KEPT_MS) // 1000
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": encoded(spend_key(spend)),
+                "UpdateExpression": "SET expires_at = :expires ADD n :n",
+                "ExpressionAttributeValues": encoded({":expires": expires, ":n": spend.nanodollars}),
+            }
+        }
+
+    def _query(self, partition: str, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues=encoded({":pk": partition, ":prefix": prefix}),
+        )
+        with reaching(_CODE, "the statistics table"):
+            for page in pages:
+                for item in page["Items"]:
+                    yield decoded(item)
+
+
+def transactions(effects: Sequence[Effect]) -> Iterator[list[Effect]]:
+    """`effects` in groups that fit one transaction each, cell by cell, so that a cell is written rarely."""
+    group: list[Effect] = []
+    items: set[object] = set()
+    for effect in sorted(effects, key=_place):
+        needed = _items(effect)
+        if group and len(items | needed) > MAX_TRANSACTION_ITEMS:
+            yield group
+            group, items = [], set()
+        group.append(effect)
+        items |= needed
+    if group:
+        yield group
+
+
+def _place(effect: Effect) -> tuple[str, ...]:
+    cell, marker = effect.cell, effect.marker
+    return (cell.tenant, cell.cluster, cell.arm, marker.decision_id, str(marker.hop), marker.field)
+
+
+def _items(effect: Effect) -> set[object]:
+    needed: set[object] = {effect.marker}
+    if effect.sums:
+        needed.add(effect.cell)
+    if effect.spend:
+        needed.add(_where(effect.spend))
+    return needed
+
+
+def _additions(effects: Sequence[Effect]) -> _Additions:
+    cells: dict[CellKey, list[Sums]] = {}
+    spends: dict[tuple[str, str, int], int] = {}
+    for effect in effects:
+        if effect.sums:
+            cells.setdefault(effect.cell, []).append(effect.sums)
+        if effect.spend:
+            where = _where(effect.spend)
+            spends[where] = spends.get(where, 0) + effect.spend.nanodollars
+    return _Additions({cell: merge_sums(parts) for cell, parts in cells.items()}, spends)
+
+
+def _where(spend: Spend) -> tuple[str, str, int]:
+    return (spend.tenant, spend.route, spend.day)
+
+
+def _owners(effects: Sequence[Effect], reasons: Sequence[Mapping[str, Any]]) -> dict[MarkerKey, str]:
+    """Markers stand first in the transaction, in the order of `effects`, so reasons and effects pair up."""
+    return {
+        effect.marker: decoded(reason["Item"])["record_id"]
+        for effect, reason in zip(effects, reasons, strict=False)
+        if reason.get("Code") == "ConditionalCheckFailed"
+    }

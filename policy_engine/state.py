@@ -1,0 +1,140 @@
+"""Route state: all that `route` must know of a tenant, as one value that travels as one blob.
+
+Policies are kept by fingerprint and only while an alias names them; the stored form is trusted, its bytes are addressed
+by their hash.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from policy_engine.snapshot import EMPTY, Snapshot, snapshot_document, snapshot_from_document
+from policy_lang.admission import policy_from_document
+from policy_lang.canonical import canonical
+from policy_lang.catalog import Catalog, Model, default_catalog, model_document, model_from_document
+from policy_lang.fingerprint import ir_document
+from policy_lang.ir import Policy
+
+__all__ = [
+    "PublishedPolicy",
+    "RouteState",
+    "pack_state",
+    "state_catalog",
+    "state_document",
+    "state_from_document",
+    "unpack_state",
+    "with_overlay",
+    "with_policy",
+    "with_snapshot",
+]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPolicy:
+    """A policy and the source lines (from 1) of its gates and routes, as they were first published."""
+
+    policy: Policy
+    lines: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """The state of one tenant. `aliases`: fingerprint by policy name. `overlay`: the tenant's own catalog rows.
+
+    `version` counts revisions from 1; 0 is the state of a tenant that never published anything.
+    """
+
+    tenant: str
+    version: int = 0
+    policies: Mapping[str, PublishedPolicy] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    overlay: tuple[Model, ...] = ()
+    snapshot: Snapshot = EMPTY
+    breakers: frozenset[str] = frozenset()
+
+
+def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy) -> RouteState:
+    """Move the alias of the policy's name to it; a policy that no alias names any more leaves the state."""
+    name = published.policy.name
+    if state.aliases.get(name) == fingerprint:
+        return state
+    aliases = {**state.aliases, name: fingerprint}
+    named = set(aliases.values())
+    policies = {kept: policy for kept, policy in state.policies.items() if kept in named}
+    policies[fingerprint] = published
+    return replace(state, policies=policies, aliases=aliases)
+
+
+def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
+    """Take over a newer snapshot; an older one, or one that differs in nothing but its time, changes nothing."""
+    if snapshot.made_ms <= state.snapshot.made_ms or _estimates(snapshot) == _estimates(state.snapshot):
+        return state
+    return replace(state, snapshot=snapshot)
+
+
+def with_overlay(state: RouteState, overlay: tuple[Model, ...]) -> RouteState:
+    """Replace the tenant's catalog rows."""
+    return state if overlay == state.overlay else replace(state, overlay=overlay)
+
+
+def state_catalog(state: RouteState) -> Catalog:
+    """The catalog as this tenant sees it."""
+    catalog = default_catalog()
+    return catalog.overlaid(state.overlay) if state.overlay else catalog
+
+
+def pack_state(state: RouteState) -> tuple[str, bytes]:
+    """SHA-256 of the state's canonical JSON, and that JSON compressed."""
+    body = canonical(state_document(state))
+    return sha256(body).hexdigest(), gzip.compress(body, compresslevel=6, mtime=0)
+
+
+def unpack_state(blob: bytes) -> RouteState:
+    """The inverse of `pack_state`."""
+    return state_from_document(json.loads(gzip.decompress(blob)))
+
+
+def state_document(state: RouteState) -> dict[str, Any]:
+    """A state as JSON values."""
+    return {
+        "aliases": dict(state.aliases),
+        "breakers": sorted(state.breakers),
+        "format": _FORMAT,
+        "overlay": [model_document(model) for model in state.overlay],
+        "policies": {
+            fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
+            for fingerprint, published in state.policies.items()
+        },
+        "snapshot": snapshot_document(state.snapshot),
+        "tenant": state.tenant,
+        "version": state.version,
+    }
+
+
+def state_from_document(document: Mapping[str, Any]) -> RouteState:
+    """The inverse of `state_document`."""
+    return RouteState(
+        tenant=document["tenant"],
+        version=document["version"],
+        policies={
+            fingerprint: PublishedPolicy(policy_from_document(stored["ir"]), stored["lines"])
+            for fingerprint, stored in document["policies"].items()
+        },
+        aliases=document["aliases"],
+        overlay=tuple(model_from_document(row) for row in document["overlay"]),
+        snapshot=snapshot_from_document(document["snapshot"]),
+        breakers=frozenset(document["breakers"]),
+    )
+
+
+def _estimates(snapshot: Snapshot) -> dict[str, Any]:
+    document = snapshot_document(snapshot)
+    del document["made_ms"]
+    return document
