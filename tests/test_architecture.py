@@ -91,7 +91,7 @@ IMPURE = {
 PURE = ("policy_engine", "policy_lang")
 
 # Who touches the environment: `functions.settings` reads it, the local stack and the demo make one for the handlers.
-ENVIRONMENT = {"functions.settings", "policy_cli.dev.execution", "policy_cli.demo.drive"}
+ENVIRONMENT = {"functions.settings", "policy_cli.dev.execution", "policy_cli.demo.onboarding"}
 
 COLD = {
     "functions.route.app": ("aws_xray_sdk", "boto3", "jsonschema", "lark", "pydantic", "policy_cli", "policy_client"),

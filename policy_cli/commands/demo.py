@@ -114,7 +114,7 @@ def _run(options: _Options) -> Mapping[str, Any]:
         click.echo(json.dumps(summary))
     else:
         click.echo(f"\n{report(scenario, summary)}")
-        if options.keep:
+        if options.keep and summary["decisions"]:
             click.echo(f"\nkept: `pointsman replay {folder}`, `pointsman explain {folder} {summary['last_decision']}`")
     return summary
 

@@ -16,7 +16,7 @@ _MOST_MODELS = 12
 def report(scenario: Scenario, summary: Mapping[str, Any]) -> str:
     """Sections separated by blank lines; problems last, where they are seen."""
     sections = (
-        _distribution(summary),
+        _distribution(scenario, summary),
         _money(summary),
         _exploration(summary),
         _comparison(scenario, summary),
@@ -27,9 +27,10 @@ def report(scenario: Scenario, summary: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section)))
 
 
-def _distribution(summary: Mapping[str, Any]) -> Iterator[str]:
+def _distribution(scenario: Scenario, summary: Mapping[str, Any]) -> Iterator[str]:
     total = summary["decisions"]
-    yield f"{total:,} decisions by model"
+    stopped = "" if summary["complete"] else f" (stopped before all {len(scenario.calls):,} were made)"
+    yield f"{total:,} decisions by model{stopped}"
     models: list[tuple[str, int]] = list(summary["models"].items())
     shown, rest = models[:_MOST_MODELS], models[_MOST_MODELS:]
     if rest:
