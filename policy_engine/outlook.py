@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy_engine.bandit import propensities
+from policy_engine.candidates import Candidate
 from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
 from policy_engine.selection import Option, ranked
 from policy_engine.snapshot import Snapshot
-from policy_engine.table import Candidate, Survey
+from policy_engine.table import Survey
 from policy_lang.catalog import Model
 from policy_lang.ir import PPM, Route
 

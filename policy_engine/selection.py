@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from policy_engine.candidates import Candidate
 from policy_engine.floors import FloorState
 from policy_engine.snapshot import Estimate
-from policy_engine.table import Candidate
 from policy_lang.ir import PPM, PickTerm
 
 __all__ = ["Option", "ranked", "utility_ppm"]
