@@ -50,21 +50,29 @@ class Service:
 
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options and hand the command one `service`."""
+    """Add the options and hand the command `service`, which connects when it is called."""
 
     # The secret is hidden as an option: it belongs in the variable, arguments are visible to every process.
-    @click.option("--url", envvar="POINTSMAN_URL", required=True, help="Address of the service. [POINTSMAN_URL]")
+    @click.option("--url", envvar="POINTSMAN_URL", help="Address of the service. [POINTSMAN_URL]")
     @click.option("--key", envvar="POINTSMAN_KEY", help="Key id; POINTSMAN_SECRET holds its secret in hex.")
     @click.option("--secret", envvar="POINTSMAN_SECRET", hidden=True)
     @click.option("--region", envvar="AWS_REGION", help="Without --key: sign with the AWS identity in this region.")
     @click.option("--profile", help="AWS profile, with --region.")
     @functools.wraps(command)
     def with_service(
-        url: str, key: str | None, secret: str | None, region: str | None, profile: str | None, **rest: Any
+        url: str | None, key: str | None, secret: str | None, region: str | None, profile: str | None, **rest: Any
     ) -> None:
-        command(service=Service(url, _credentials(key, secret, region, profile)), **rest)
+        command(service=lambda: _connected(url, key, secret, region, profile), **rest)
 
     return with_service
+
+
+def _connected(
+    url: str | None, key: str | None, secret: str | None, region: str | None, profile: str | None
+) -> Service:
+    if not url:
+        raise ToolError("say where the service is: `--url` or POINTSMAN_URL")
+    return Service(url, _credentials(key, secret, region, profile))
 
 
 def _credentials(key: str | None, secret: str | None, region: str | None, profile: str | None) -> Credentials:

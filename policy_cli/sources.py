@@ -1,17 +1,18 @@
-"""Policy files as the commands read them."""
+"""Input files as the commands read them."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_cli.exits import ToolError
 
 if TYPE_CHECKING:
     from policy_lang.compiler import Compilation
 
-__all__ = ["compile_file", "read_policy"]
+__all__ = ["compile_file", "read_json", "read_policy"]
 
 
 def read_policy(name: str) -> bytes:
@@ -33,3 +34,11 @@ def compile_file(name: str) -> Compilation:
     from policy_lang.compiler import compile_policy
 
     return compile_policy(read_policy(name), default_catalog(), "<stdin>" if name == "-" else name)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise ToolError(f"`{path}` cannot be read as JSON: {problem}") from None

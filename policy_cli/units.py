@@ -22,12 +22,13 @@ def percent(ppm: int) -> str:
 
 
 def operand(field: str, value: str | int | bool | None) -> str:
-    """`field is value` with the unit of its kind; a missing value is unknown."""
+    """`field is value` with the unit of its kind; what the request leaves out is not given, other gaps are unknown."""
+    spec = FIELDS.get(field)
     if value is None:
-        return f"{field} is unknown"
+        return f"{field} is {'not given' if spec and spec.scope == 'request' else 'unknown'}"
     if isinstance(value, bool):
         return f"{field} is {'true' if value else 'false'}"
-    kind = FIELDS[field].kind if field in FIELDS else None
+    kind = spec.kind if spec else None
     if kind == "price":
         return f"{field} is ${value / 1_000_000:g}/Mtok"  # type: ignore[operator]  # prices are integers
     if kind == "tokens":

@@ -34,7 +34,8 @@ class Client:
     url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
     Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how
     long an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
-    After a fork the child starts with an empty queue and connections of its own.
+    After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush`
+    before returning: between invocations the environment, and with it the queue's thread, is frozen.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Client:
         return self._queue.stats()
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush within `timeout` seconds (default `exit_flush`), then let go of every connection; True if all is sent."""
+        """Flush within `timeout` seconds (default `exit_flush`) and let go of the connections; True if all is sent."""
         _open_clients.discard(self)
         done = self._queue.close(self._exit_flush if timeout is None else timeout)
         self._route.close()
@@ -187,12 +188,11 @@ class Client:
 def _read_reply(status: int, content: bytes) -> RouteReply:
     try:
         document = json.loads(content)
-        if document.get("status") == "no_candidates":
-            raise NoCandidates(status, document)
         if status == 200:
             return reply_from_wire(document)
         problem = document["error"]
-        raise RouteError(str(problem["code"]), status, str(problem["message"]), problem)
+        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
+        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
     except (ValueError, KeyError, TypeError, AttributeError):
         excerpt = content[:200].decode(errors="replace")
         raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None

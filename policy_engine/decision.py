@@ -6,6 +6,7 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.draws import decision_id_for, draw_ppm
@@ -77,13 +78,15 @@ class Cell:
 class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
 
-    confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none.
+    confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
+    caller keeps serving as before and reports what it used.
     """
 
     cell: Cell
     course: Course
     circumstances: Circumstances
     budget: BudgetVerdict
+    mode: Literal["live", "shadow"]
     policy_fingerprint: str
     catalog_fingerprint: str
     snapshot_fingerprint: str
@@ -171,7 +174,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     else:
         course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
-    return Decision(cell, course, circumstances, budget, *fingerprints)
+    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints)
 
 
 def _pinned(now: Circumstances, route: Route, request: RouteRequest) -> str | None:

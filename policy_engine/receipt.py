@@ -87,6 +87,7 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
         f',"degraded":{"true" if now.degraded else "false"}'
         f',"fingerprints":{_fingerprints(decision)}'
         f',"lane":{_json(now.lane.document())}'
+        f',"mode":"{decision.mode}"'
         f',"state_age_ms":{now.state_age_ms}'
         f',"token":"{token}"}}'
     )

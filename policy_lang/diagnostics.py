@@ -48,14 +48,14 @@ class Diagnostic:
     suggestion: str | None = None
 
 
-def error(code: str, span: Span, message: str, help: str | None = None, suggestion: str | None = None) -> Diagnostic:  # noqa: A002
+def error(code: str, span: Span, message: str, advice: str | None = None, suggestion: str | None = None) -> Diagnostic:
     """A finding that keeps the policy from compiling."""
-    return Diagnostic(code, "error", span, message, help, suggestion)
+    return Diagnostic(code, "error", span, message, advice, suggestion)
 
 
-def warning(code: str, span: Span, message: str, help: str | None = None) -> Diagnostic:  # noqa: A002
+def warning(code: str, span: Span, message: str, advice: str | None = None) -> Diagnostic:
     """A finding that does not."""
-    return Diagnostic(code, "warning", span, message, help)
+    return Diagnostic(code, "warning", span, message, advice)
 
 
 @lru_cache(maxsize=512)

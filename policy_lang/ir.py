@@ -11,7 +11,7 @@ Integers only: pico-dollars per token, nano-dollars, ppm, tokens, thousandths, m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
@@ -51,6 +51,7 @@ __all__ = [
     "TaskText",
     "Text",
     "Tier",
+    "Truth",
     "Whole",
 ]
 
@@ -83,6 +84,14 @@ class Text:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         return {**handler(source), "pattern": self.pattern, "max_length": self.longest, "strict": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A boolean field: true or false and nothing that merely reads like one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return {**handler(source), "strict": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,7 @@ Ratio = Annotated[int, Whole(1, 1000 * PPM)]
 Amount = Annotated[int, Whole(0, MAX_SAFE_INTEGER)]
 Arm = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*$", 120)]
 Name = Annotated[str, Text(r"^[a-z][a-z0-9_-]*$", 48)]
-FieldName = Annotated[str, Text(r"^[a-z][a-z0-9_.]*$", 48)]
+FieldName = Annotated[str, Text(r"^[a-z][a-z0-9_.-]*$", 64)]
 Word = Annotated[str, Text(r"^[A-Za-z0-9+][A-Za-z0-9._:/+-]*$", 120)]
 Reason = Annotated[str, Text(r"^[^\x00-\x1f\x7f]+$", 200)]
 PolicyName = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*$", 96)]
@@ -322,7 +331,7 @@ class OnOutcome(_Closed):
     retries: Annotated[int, Whole(0, 5)] = 0
     backoff_ms: Duration = 0
     disable_ms: Duration = 0
-    open_breaker: bool = False
+    open_breaker: Annotated[bool, Truth()] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,4 +445,4 @@ class Policy(_Closed):
     assertions: Annotated[tuple[Assertion, ...], Limits(0, 64)] = ()
     mode: Literal["live", "shadow"] = "live"
     audit: Literal["off", "on"] = "off"
-    ir_version: Literal[1] = field(default=1)
+    ir_version: Annotated[int, Whole(IR_VERSION, IR_VERSION)] = IR_VERSION

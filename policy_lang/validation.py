@@ -1,6 +1,7 @@
 """The IR for those outside: the pydantic validator and the published JSON Schema, both derived from `ir.py`.
 
-For publish, the CLI and tests; `route` admits with `admission.py`. `python -m policy_lang.validation` writes the schema.
+For publish, the CLI and tests; `route` admits with `admission.py`. `python -m policy_lang.validation` writes the
+schema.
 """
 
 from __future__ import annotations

@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from typing import Any
 
 from functions.auth import Authenticator
-from functions.caching import Recent
 from functions.function_url import Reply, Request, refusal, serve
 from functions.route.states import States, View
+from functions.route.tables import Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import StoreError
@@ -23,18 +22,15 @@ from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
+from policy_engine.pins import Pin, mint_pin, verify_pin
 from policy_engine.receipt import receipt_body, reply, seal
-from policy_engine.table import Table, compile_table
-from policy_engine.token import mint
+from policy_engine.token import SigningKeys, TokenError, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_route
-from policy_lang.admission import AdmissionError, admit
+from policy_lang.catalog import default_catalog
 
 __all__ = ["RouteStores", "Router", "handler"]
 
 PATH = "/v1/route"
-_NAMED_TABLES = 512
-# Inline policies have a memory of their own: a caller who sends ever new ones cannot push the published ones out.
-_INLINE_TABLES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +51,7 @@ class Router:
         self._stores = stores
         self._authenticator = Authenticator(stores.registry)
         self._states = States(stores.state, state_max_age_ms)
-        self._named: Recent[tuple[str, str], Table] = Recent(_NAMED_TABLES)
-        self._inline: Recent[tuple[str, str], Table] = Recent(_INLINE_TABLES)
+        self._tables = Tables()
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request; RequestError and StoreError where there is none."""
@@ -67,41 +62,26 @@ class Router:
         tenant = self._authenticator.tenant_of(request)
         wanted = parse_route(request.body)
         view = self._states.view(tenant, request.now_ms)
-        table = self._table(wanted, view)
         keys = self._stores.keys.at(request.now_ms)
-        decision = decide(wanted, table, view.state.snapshot, _circumstances(request, tenant, wanted, view))
+        decision_id = _decision_id(request, tenant, wanted)
+        table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        circumstances = Circumstances(
+            tenant=tenant,
+            decision_id=decision_id,
+            now_ms=request.now_ms,
+            breakers=view.state.breakers,
+            pin=_pin(wanted, tenant, keys),
+            lane=lane,
+            degraded=view.degraded,
+            state_age_ms=view.age_ms,
+        )
+        decision = decide(wanted, table, view.state.snapshot, circumstances)
         self._keep(wanted, decision, view)
-        if decision.status == "no_candidates":
+        if decision.status != "served":
             return _nobody(decision)
-        token = mint(decision.claims(), keys)
-        return Reply(200, reply(decision, token), _facts(decision), _counts(decision))
-
-    def _table(self, wanted: RouteRequest, view: View) -> Table:
-        if wanted.inline is not None:
-            return self._inline_table(wanted.inline, view)
-        assert wanted.policy is not None
-        fingerprint = view.state.aliases.get(wanted.policy)
-        if fingerprint is None:
-            message = f"no policy `{wanted.policy}` is published; POST it to /v1/policies/{wanted.policy}"
-            raise RequestError(404, "unknown_policy", message)
-        key = (fingerprint, view.catalog.fingerprint)
-        table = self._named.get(key)
-        if table is None:
-            published = view.state.policies[fingerprint]
-            table = self._named.put(key, compile_table(published.policy, view.catalog, published.lines))
-        return table
-
-    def _inline_table(self, document: Mapping[str, Any], view: View) -> Table:
-        digest = sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-        key = (digest, view.catalog.fingerprint)
-        table = self._inline.get(key)
-        if table is None:
-            try:
-                policy = admit(document)
-            except AdmissionError as problem:
-                raise RequestError(400, "invalid_ir", str(problem)) from None
-            table = self._inline.put(key, compile_table(policy, view.catalog))
-        return table
+        pin = decision.pin(wanted.session)
+        answer = reply(decision, mint(decision.claims(), keys), mint_pin(pin, keys) if pin else None)
+        return Reply(200, answer, _facts(decision), _counts(decision))
 
     def _keep(self, wanted: RouteRequest, decision: Decision, view: View) -> None:
         """Make the receipt durable: in the queue, or else in the spool that `watch` empties into the queue."""
@@ -123,46 +103,64 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def router() -> Router:
     """The environment's router, built from its settings."""
     settings = load(RouteSettings)
-    dynamodb, s3, sqs = (clients.prompt(service) for service in ("dynamodb", "s3", "sqs"))
+    default_catalog()  # read now, so that it is part of what SnapStart restores
+    dynamodb, s3, sqs = (clients.impatient(service) for service in ("dynamodb", "s3", "sqs"))
     stores = RouteStores(
         registry=Registry(dynamodb, settings.state_table),
         state=StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
         receipts=Queue(sqs, settings.records_queue_url, "receipt_unavailable"),
         spool=Spool(s3, settings.records_bucket),
-        keys=KeyRing(clients.prompt("secretsmanager"), settings.signing_secret_arn),
+        keys=KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn),
     )
     return Router(stores, settings.state_max_age_ms)
 
 
-def _circumstances(request: Request, tenant: str, wanted: RouteRequest, view: View) -> Circumstances:
+def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
     entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
-    return Circumstances(
-        tenant=tenant,
-        decision_id=decision_id_for(request.now_ms, entropy.encode()),
-        now_ms=request.now_ms,
-        breakers=view.state.breakers,
-        degraded=view.degraded,
-        state_age_ms=view.age_ms,
-    )
+    return decision_id_for(request.now_ms, entropy.encode())
+
+
+def _pin(wanted: RouteRequest, tenant: str, keys: SigningKeys) -> Pin | None:
+    """The pin that came with the request, checked; RequestError when it is forged or another tenant's or session's."""
+    if wanted.pin is None:
+        return None
+    try:
+        pin = verify_pin(wanted.pin, keys)
+    except TokenError as problem:
+        raise RequestError(400, "invalid_pin", f"`pin` is not one that a reply carried: {problem.code}") from None
+    if (pin.tenant, pin.session) != (tenant, wanted.session):
+        message = "`pin` belongs to another session; send it with the session it was given to"
+        raise RequestError(400, "invalid_pin", message)
+    return pin
+
+
+_REFUSALS = {
+    "no_candidates": (422, "every candidate fails a gate, and so does every fallback"),
+    "denied": (429, "a budget that covers this call is used up"),
+}
 
 
 def _nobody(decision: Decision) -> Reply:
+    status, message = _REFUSALS[decision.status]
     refused = refusal(
-        422,
-        "no_candidates",
-        "every candidate fails a gate, and so does every fallback",
+        status,
+        "no_candidates" if decision.status == "no_candidates" else "budget_denied",
+        message,
         decision_id=decision.circumstances.decision_id,
         route=decision.route,
+        budget=decision.budget.document(),
         candidates=json.loads(decision.cell.reply_json),
     )
-    return Reply(422, refused.text, {**refused.facts, **_facts(decision)}, {"NoCandidates": 1, **_counts(decision)})
+    counts = {"NoCandidates" if decision.status == "no_candidates" else "BudgetDenied": 1, **_counts(decision)}
+    return Reply(status, refused.text, {**refused.facts, **_facts(decision)}, counts)
 
 
 def _facts(decision: Decision) -> dict[str, Any]:
     return {
         "tenant": decision.circumstances.tenant,
         "routing.decision.id": decision.circumstances.decision_id,
-        "routing.lane": decision.route,
+        "routing.lane": decision.circumstances.lane.policy or "live",
+        "routing.route": decision.route,
         "routing.policy.fingerprint": decision.policy_fingerprint,
         "routing.explore": decision.explored,
         "routing.propensity": decision.propensity_ppm,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from functions.caching import Recent
 from functions.stores.errors import StoreError
@@ -21,7 +22,9 @@ _HELD_TENANTS = 128
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A tenant's state and its catalog, how old they are, and whether that is older than it should be."""
+    """A tenant's state and its catalog at the prices of the day, how old they are, and whether older than they
+    should be.
+    """
 
     state: RouteState
     catalog: Catalog
@@ -35,6 +38,7 @@ class _Held:
     catalog: Catalog
     pointer: Pointer | None
     read_ms: int
+    day: str
     failed_ms: int | None = None
 
 
@@ -68,9 +72,11 @@ class States:
 
     def _read(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
         pointer = self._store.pointer(tenant)
+        day = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
         if held is not None and pointer == held.pointer:
-            return replace(held, read_ms=now_ms, failed_ms=None)
+            catalog = held.catalog if day == held.day else state_catalog(held.state).on(day)
+            return replace(held, catalog=catalog, day=day, read_ms=now_ms, failed_ms=None)
         state = self._store.fetch(tenant, pointer)
-        same_rows = held is not None and held.state.overlay == state.overlay
-        catalog = held.catalog if held is not None and same_rows else state_catalog(state)
-        return _Held(state, catalog, pointer, now_ms)
+        same_rows = held is not None and held.state.overlay == state.overlay and held.day == day
+        catalog = held.catalog if held is not None and same_rows else state_catalog(state).on(day)
+        return _Held(state, catalog, pointer, now_ms, day)

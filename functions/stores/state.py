@@ -132,11 +132,13 @@ class StateStore:
         with reaching(_CODE, "the state table"):
             try:
                 self._dynamodb.transact_write_items(TransactItems=puts)
-            except self._dynamodb.exceptions.TransactionCanceledException as cancelled:
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "TransactionCanceledException":
+                    raise
                 # A time-out may hide a success: then the pointer already names this blob and the revision is done.
                 if self.pointer(state.tenant, consistent=True) == Pointer(state.version, digest):
                     return True
-                reasons = {reason.get("Code") for reason in cancelled.response.get("CancellationReasons", ())}
+                reasons = {reason.get("Code") for reason in problem.response["CancellationReasons"]}
                 if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
                     return False
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ __all__ = ["publish"]
 @click.option("--dry-run", is_flag=True, help="Let the service check the policy and store nothing.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
-def publish(file: str, dry_run: bool, form: str, service: Service) -> None:
+def publish(file: str, dry_run: bool, form: str, service: Callable[[], Service]) -> None:
     """Publish a policy FILE under the name in its header.
 
     Exits with 1, and stores nothing, if the service finds an error in it.
@@ -29,17 +30,17 @@ def publish(file: str, dry_run: bool, form: str, service: Service) -> None:
 
     source = _text(read_policy(file))
     asked = {"source": source, "dry_run": True} if dry_run else {"source": source}
-    status, reply = service.post(f"/v1/policies/{_name(source, file)}", asked)
+    path = f"/v1/policies/{_name(source, file)}"
+    status, reply = service().post(path, asked)
     problem = {} if status < 300 else reply.get("error", reply)
-    findings = reply.get("diagnostics") or problem.get("diagnostics") or []
+    findings = problem.get("diagnostics") or reply.get("warnings") or []
     if form == "json":
         click.echo(json.dumps(reply))
     else:
         _print_findings(findings, source, file)
     if status < 300:
         if form == "text":
-            verb = "would be" if dry_run else "is"
-            say(f"{reply['name']} {verb} {reply['fingerprint']}")
+            say(f"{reply['name']} {'would be' if dry_run else 'is'} {reply['fingerprint']}")
         return
     if not findings:
         raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from policy_cli.console import say
-from policy_cli.exits import NO_MODEL, ToolError
+from policy_cli.exits import FINDINGS, NO_MODEL, ToolError
 from policy_cli.service import Service, service_options
+from policy_cli.sources import compile_file, read_json
 from policy_lang.vocabulary import STRUCTURES
 
 __all__ = ["route"]
 
 _SIZE = click.IntRange(0)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--policy", help="Name of a published policy.")
-@click.option("--ir", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="IR file sent with the call.")
+@click.option("--ir", type=_FILE, help="IR file sent with the call.")
+@click.option("--file", type=_FILE, help="Decide here and now by this policy file, without a service.")
+@click.option("--history", type=_FILE, help="With --file: JSON of outcomes to have seen; else none.")
 @click.option("--task", required=True, help="Task type, such as label or qa-simple.")
 @click.option("--structure", type=click.Choice(STRUCTURES), default="prose", show_default=True)
 @click.option("--context-tokens", type=_SIZE, default=0, help="Size of the prompt, in tokens.")
@@ -32,33 +37,68 @@ _SIZE = click.IntRange(0)
 @click.option("--team")
 @click.option("--product")
 @click.option("--candidate", "candidates", multiple=True, help="Choose among these arms only; repeat it.")
-@click.option("--idempotency-key")
+@click.option("--idempotency-key", help="The same key draws the same; with --file another key draws anew.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
-def route(service: Service, form: str, **asked: Any) -> None:
-    """Ask the service which model serves a call of this shape.
+def route(
+    service: Callable[[], Service],
+    policy: str | None,
+    ir: Path | None,
+    file: Path | None,
+    history: Path | None,
+    form: str,
+    **call: Any,
+) -> None:
+    """Ask which model serves a call of this shape: a service by --policy or --ir, or right here by --file.
 
     Exits with 3 when no model passes the policy's gates.
     """
-    status, reply = service.post("/v1/route", _request(**asked))
-    nothing = isinstance(reply, dict) and reply.get("status") == "no_candidates"
-    if status >= 300 and not nothing:
-        problem = reply.get("error", {}) if isinstance(reply, dict) else {}
-        raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
+    if sum(source is not None for source in (policy, ir, file)) != 1:
+        raise click.UsageError("give exactly one of `--policy`, `--ir` and `--file`")
+    if file:
+        reply = _decided_here(file, history, _request(**call))
+    else:
+        asked = {"ir": read_json(ir)} if ir else {"policy": policy}
+        reply = _asked(service(), asked | _request(**call))
     if form == "json":
         click.echo(json.dumps(reply))
     else:
         from policy_cli.explaining import explain_reply
 
         say(explain_reply(reply))
-    if nothing:
+    if reply["status"] == "no_candidates":
         sys.exit(NO_MODEL)
+
+
+def _asked(service: Service, request: dict[str, Any]) -> dict[str, Any]:
+    status, reply = service.post("/v1/route", request)
+    if isinstance(reply, dict) and "status" in reply:
+        return reply
+    problem = reply.get("error", {}) if isinstance(reply, dict) else {}
+    if problem.get("code") == "no_candidates":
+        return {**problem, "status": "no_candidates"}
+    raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
+
+
+def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+    from policy_cli.history import HistoryError, snapshot_of_history
+    from policy_cli.local import NOW_MS, decide_locally
+    from policy_engine.wire import RequestError
+    from policy_lang.catalog import default_catalog
+
+    compilation = compile_file(str(file))
+    if not compilation.ok:
+        click.echo(compilation.render().rstrip("\n"), err=True)
+        sys.exit(FINDINGS)
+    try:
+        snapshot = snapshot_of_history(read_json(history) if history else [], NOW_MS)
+        return decide_locally(compilation, default_catalog(), request, snapshot)
+    except (HistoryError, RequestError) as problem:
+        raise ToolError(str(problem)) from None
 
 
 def _request(
     *,
-    policy: str | None,
-    ir: Path | None,
     task: str,
     structure: str,
     context_tokens: int,
@@ -70,8 +110,6 @@ def _request(
 ) -> dict[str, Any]:
     from policy_lang.envelope import EnvelopeError, build_envelope, envelope_to_wire
 
-    if (policy is None) == (ir is None):
-        raise click.UsageError("give exactly one of `--policy` and `--ir`")
     try:
         envelope = build_envelope(
             task_type=task,
@@ -84,15 +122,6 @@ def _request(
     except EnvelopeError as problem:
         raise click.UsageError(str(problem)) from None
     found: dict[str, Any] = {name: value for name, value in attributes.items() if value is not None}
-    found |= {"policy": policy} if policy else {"ir": _document(ir)}
     if candidates:
         found["candidates"] = list(candidates)
     return found | {"envelope": envelope_to_wire(envelope)}
-
-
-def _document(path: Path | None) -> Any:
-    assert path is not None
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as problem:
-        raise ToolError(f"`{path}` is not an IR document: {problem}") from None

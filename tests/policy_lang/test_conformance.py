@@ -1,4 +1,4 @@
-"""The corpus: program in, IR or rendered diagnostics out. POINTSMAN_REGENERATE=1 rewrites the goldens; then read them."""
+"""The corpus: program in, IR or rendered diagnostics out. POINTSMAN_REGENERATE=1 rewrites the goldens: read them."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,57 @@
+"""A made-up past: outcomes by shape and arm as JSON rows, turned into the snapshot they would have left behind.
+
+`[{"envelope": {...}, "arms": {"anthropic/claude-haiku-4-5": {"calls": 400, "ok": 396, "input_tokens": 300,
+"output_tokens": 20, "latency_ms": 700, "ttft_ms": 300, "quality": 0.93}}}]`; `quality`, tokens and times may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policy_engine.snapshot import Snapshot, build_snapshot
+from policy_engine.statistics import CellRow, Sums, epoch_of, merge_sums, outcome_sums, quality_sums
+from policy_engine.wire import RequestError, record_from_wire
+from policy_lang.envelope import EnvelopeError, cluster_id, envelope_from_wire
+
+__all__ = ["HistoryError", "snapshot_of_history"]
+
+_FIELDS = ("input_tokens", "output_tokens", "latency_ms", "ttft_ms", "quality")
+
+
+class HistoryError(ValueError):
+    """The document is not a history; the message names the row."""
+
+
+def snapshot_of_history(document: Any, now_ms: int) -> Snapshot:
+    """The snapshot at `now_ms` of calls that were all made then, so that nothing has decayed."""
+    try:
+        rows = [row for number, entry in enumerate(document) for row in _rows(entry, number, now_ms)]
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise HistoryError(f"a history is rows of `envelope` and `arms`: {problem!r}") from None
+    return build_snapshot(rows, now_ms)
+
+
+def _rows(entry: Mapping[str, Any], number: int, now_ms: int) -> Iterator[CellRow]:
+    try:
+        envelope = envelope_from_wire(entry["envelope"])
+        for arm, seen in entry["arms"].items():
+            sums = _sums(arm, seen, now_ms)
+            yield CellRow(cluster_id(envelope), envelope.task_type, arm, 0, epoch_of(now_ms), sums)
+    except (EnvelopeError, RequestError) as problem:
+        raise HistoryError(f"row {number}: {problem}") from None
+
+
+def _sums(arm: str, seen: Mapping[str, Any], now_ms: int) -> Sums:
+    calls, ok = seen["calls"], seen["ok"]
+    if not 0 <= ok <= calls:
+        raise HistoryError(f"`{arm}`: `ok` must lie between 0 and `calls`")
+    known = {name: seen[name] for name in _FIELDS if name in seen}
+    parts = []
+    for outcome, times in (("ok", ok), ("wrong", calls - ok)):
+        record = record_from_wire({"token": "x" * 16, "arm": arm, "outcome": outcome, **known})
+        one = outcome_sums(record, now_ms)
+        if record.quality_ppm is not None:
+            one = merge_sums((one, quality_sums(record.quality_ppm, now_ms)))
+        parts.append({name: value * times for name, value in one.items()})
+    return merge_sums(parts)

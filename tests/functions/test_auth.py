@@ -1,0 +1,146 @@
+"""Who may speak for a tenant. The three doors share one authenticator; what holds for one is tried on all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from functions.ingest import app as ingest
+from functions.publish import app as publish
+from functions.route import app as route
+from functions.stores.registry import iam_principal
+
+DOORS = {
+    "/v1/route": route.handler,
+    "/v1/telemetry": ingest.handler,
+    "/v1/policies/acme/support": publish.handler,
+}
+FORGED_HEADERS = {
+    "x-pointsman-tenant": "acme",
+    "x-tenant-id": "acme",
+    "x-amzn-request-context": '{"authorizer":{"iam":{"userArn":"arn:aws:iam::111111111111:role/acme-app"}}}',
+    "authorization": "AWS4-HMAC-SHA256 Credential=AKIAFORGED/20260921/us-east-1/lambda/aws4_request, Signature=0",
+    "x-pointsman-key": "acme-1",
+    "x-pointsman-timestamp": "1790000000000",
+    "x-pointsman-signature": "0" * 64,
+}
+
+
+@pytest.fixture
+def knock(cloud):
+    """Status and error code (None where there is none) of an event at the door of its path."""
+
+    def answer(event):
+        found = DOORS[event["rawPath"]](event, None)
+        return found["statusCode"], json.loads(found["body"]).get("error", {}).get("code")
+
+    return answer
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_request_without_any_credential_is_nobodys(cloud, knock, wanted, path):
+    assert knock(cloud.event(path, wanted(), principal=None)) == (401, "missing_credentials")
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_forging_everything_but_the_authorizer_gets_nobody_in(cloud, knock, wanted, path):
+    body = wanted(tenant="acme", principal="arn:aws:iam::111111111111:role/acme-app")
+    event = cloud.event(path, body, principal=None, headers=FORGED_HEADERS)
+    event["userArn"] = event["requestContext"]["userArn"] = "arn:aws:iam::111111111111:role/acme-app"
+    assert knock(event) == (401, "bad_signature")
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_principal_that_nobody_registered_is_refused_whatever_it_signs(cloud, knock, wanted, path):
+    stranger = "arn:aws:sts::999999999999:assumed-role/acme-app/i-0123"
+    signed = cloud.signed(path, wanted())["headers"]
+    assert knock(cloud.event(path, wanted(), principal=stranger, headers=signed)) == (403, "unknown_tenant")
+
+
+def test_a_foreign_tenant_sees_its_own_policies_only(cloud, knock, wanted):
+    foreign = "arn:aws:sts::222222222222:assumed-role/globex-app/s"
+    assert knock(cloud.event("/v1/route", wanted(), principal=foreign)) == (404, "unknown_policy")
+
+
+def test_a_signed_request_needs_no_authorizer(cloud, knock, wanted):
+    assert knock(cloud.signed("/v1/route", wanted())) == (200, None)
+
+
+def test_the_tenant_of_a_decision_is_the_credentials(cloud, wanted):
+    route.handler(cloud.signed("/v1/route", wanted()), None)
+    (message,) = cloud.take("records")
+    assert json.loads(message["body"].split("\n")[1])["receipt"]["tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("forgery", "code"),
+    [
+        ({"key": b"another key"}, "bad_signature"),
+        ({"key": b""}, "bad_signature"),
+        ({"key_id": "acme-2"}, "bad_signature"),
+        ({"key_id": "acme-2", "key": b""}, "bad_signature"),
+        ({"now": 1_790_000_000_000 - 300_001}, "stale_timestamp"),
+        ({"now": 1_790_000_000_000 + 300_001}, "stale_timestamp"),
+    ],
+)
+def test_a_wrong_signature_is_refused(cloud, knock, wanted, forgery, code):
+    assert knock(cloud.signed("/v1/route", wanted(), **forgery)) == (401, code)
+
+
+def test_a_signature_holds_for_one_body_on_one_path(cloud, knock, wanted):
+    tampered = cloud.signed("/v1/route", wanted())
+    tampered["body"] = tampered["body"].replace("labs", "rich")
+    assert knock(tampered) == (401, "bad_signature")
+    moved = cloud.signed("/v1/route", wanted())
+    moved["rawPath"] = "/v1/telemetry"
+    assert knock(moved) == (401, "bad_signature")
+
+
+def test_a_suspended_credential_is_refused(cloud, knock, wanted):
+    cloud.dynamodb.update_item(
+        TableName="state",
+        Key={"pk": {"S": "credential#hmac#acme-1"}, "sk": {"S": "-"}},
+        UpdateExpression="SET #status = :status",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": "suspended"}},
+    )
+    assert knock(cloud.signed("/v1/route", wanted())) == (403, "tenant_suspended")
+
+
+def test_a_known_credential_outlives_its_registry_and_an_unknown_one_does_not(cloud, knock, wanted, failing):
+    cloud.route()
+    cloud.faults.append(failing("dynamodb."))
+    cloud.now += 290_000
+    assert cloud.route()[0] == 200
+    assert knock(cloud.signed("/v1/route", wanted())) == (503, "registry_unavailable")
+
+
+def test_credentials_are_read_again_after_five_minutes(cloud):
+    cloud.ingest([])
+    cloud.now += 300_001
+    cloud.calls.clear()
+    cloud.ingest([])
+    assert cloud.calls == ["dynamodb.GetItem"]
+
+
+@pytest.mark.parametrize(
+    ("arn", "principal"),
+    [
+        ("arn:aws:sts::1:assumed-role/app/i-0", "arn:aws:iam::1:role/app"),
+        ("arn:aws-cn:sts::1:assumed-role/app/s@x.y", "arn:aws-cn:iam::1:role/app"),
+        ("arn:aws:iam::1:role/team/app", "arn:aws:iam::1:role/app"),
+        ("arn:aws:iam::1:user/ann", "arn:aws:iam::1:user/ann"),
+        ("arn:aws:iam::1:root", "arn:aws:iam::1:root"),
+        ("arn:aws:sts::1:federated-user/ann", "arn:aws:sts::1:federated-user/ann"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_the_session_is_stripped_from_a_principal(arn, principal):
+    assert iam_principal(arn) == principal
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "a#b", "a/b", "a b", "a" * 49])
+def test_a_tenants_name_cannot_reach_into_anothers_keys(bare, name):
+    with pytest.raises(ValueError, match="tenant's name"):
+        bare.registry.enrol(name)
