@@ -39,7 +39,8 @@ def ir_document(node: Any) -> Any:
     """
     if type(node) is tuple:
         return [ir_document(item) for item in node]
-    written = _written(type(node))
+    kind: Any = type(node)
+    written = _written(kind)
     if written is None:
         return node
     found = {}
