@@ -5,7 +5,8 @@ that a verdict, an order or a plan can hang on. Plain `random`, because a hundre
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -28,7 +29,6 @@ from policy_lang.ir import (
     Flag,
     Floor,
     Gate,
-    In,
     Not,
     Or,
     PickTerm,
@@ -90,7 +90,7 @@ def world_of(snapshots):
             policy=policy,
             lines=lines,
             catalogs=tuple(_catalog(chance) for _ in range(width)),
-            requests=tuple(_request(chance) for _ in range(width)),
+            requests=tuple(_requests(chance, width)),
             snapshot=chance.choice(snapshots),
             circumstances=_circumstances(chance),
         )
@@ -167,7 +167,7 @@ def _policy(chance: random.Random, seed: int) -> Policy:
 def _gate(chance: random.Random, fields: tuple[str, ...]):
     # Left to themselves random expressions bar nearly everything; most real gates hold for a few shapes.
     inner = _expression(chance, fields, 2)
-    return inner if chance.random() < 0.4 else And((_atom(chance, OF_REQUEST), inner))
+    return inner if chance.random() < 0.2 else And((_atom(chance, OF_REQUEST), _atom(chance, OF_REQUEST), inner))
 
 
 def _route(chance: random.Random, name: str, when) -> Route:
@@ -229,7 +229,7 @@ def _model(chance: random.Random, arm: str) -> Model:
         "stage": chance.choice((None, *STAGES)),
     }
     flags = ("tools", "json_schema", "vision", "reasoning", "streaming", "prompt_caching")
-    facts |= {flag: chance.choice((None, False, True)) for flag in flags}
+    facts |= {flag: chance.choice((None, False, True, True)) for flag in flags}
     return Model(arm, provider, name, *prices, **facts, tiers=tiers, batch=batch)
 
 
@@ -255,6 +255,16 @@ def _request(chance: random.Random) -> RouteRequest:
     )
 
 
+def _requests(chance: random.Random, number: int) -> Iterator[RouteRequest]:
+    """Half of them differ from the one before in a single field."""
+    last = _request(chance)
+    for _ in range(number):
+        other = _request(chance)
+        field = chance.choice(("envelope", "org", "team", "product", "candidates", "attributes"))
+        last = other if chance.random() < 0.5 else replace(last, **{field: getattr(other, field)})
+        yield last
+
+
 def _circumstances(chance: random.Random) -> Circumstances:
     return Circumstances(
         tenant="generated",
@@ -276,10 +286,17 @@ def _rows(chance: random.Random):
 
 def _sums(chance: random.Random):
     record = {"token": "t" * 20, "hop": 0, "arm": "a/one", "input_tokens": 300, "output_tokens": 100}
-    times = {"latency_ms": chance.choice((100, 900, 5_000)), "ttft_ms": chance.choice((None, 80, 300))}
+    record |= {"latency_ms": chance.choice((100, 900, 5_000)), "ttft_ms": chance.choice((None, 80, 300))}
     counts = {"ok": chance.choice((0, 5, 40, 400)), "wrong": chance.choice((0, 1, 8, 40))}
-    parts = [outcome_sums(TelemetryRecord(**record, **times, outcome=outcome), NOW) for outcome in counts]
-    return merge_sums([part for part, count in zip(parts, counts.values(), strict=True) for _ in range(count)])
+    return merge_sums(
+        [
+            {
+                name: value * count
+                for name, value in outcome_sums(TelemetryRecord(**record, outcome=outcome), NOW).items()
+            }
+            for outcome, count in counts.items()
+        ]
+    )
 
 
 def _some(chance: random.Random, share: float, value):
