@@ -2,8 +2,8 @@
 
     python bench/seeded_bugs.py [--policies N]
 
-Each bug of `tests/mutants/bugs.toml` goes into a copy of the packages, and the agreement test runs against the copy; the
-first row is the copy as it is. Exits 1 unless that one passes and every bug is caught.
+Each bug of `tests/mutants/bugs.toml` goes into a copy of the packages, and the agreement test runs against the copy.
+The first row is the copy as it is. Exits 1 unless that one passes and every bug is caught.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUGS = ROOT / "tests/mutants/bugs.toml"
-TEST = ROOT / "tests/policy_engine/evaluators/test_evaluators.py"
+TEST = ROOT / "tests/policy_engine/generated/test_evaluators.py"
 AGREEMENT = "test_closures_and_table_and_plan_say_what_the_tree_walk_says"
 
 
