@@ -27,6 +27,7 @@ Evaluator = Callable[[Expr, Facts], bool | None]
 #: Arm, role, floor.
 Step = tuple[str, str, str]
 
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """The static half: the route, and by arm in order of reach its tier, whether a gate bars it, and every reason."""
@@ -147,7 +148,12 @@ def plan(
 
 
 def _first(
-    pool: list[str], proven: list[str], until: list[str], fallbacks: list[str], believed: Mapping[str, Arm], route: Route
+    pool: list[str],
+    proven: list[str],
+    until: list[str],
+    fallbacks: list[str],
+    believed: Mapping[str, Arm],
+    route: Route,
 ) -> list[tuple[str, str]]:
     """Who serves: the cascade or its last step, the best proven arm, who serves until one is, a fallback, the
     strongest.
