@@ -7,7 +7,7 @@ differ in the last place between builds. IEEE + - * / and frexp/ldexp do not.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import frexp, ldexp
+from math import factorial, frexp, ldexp
 
 from policy_lang.ir import PPM
 
@@ -17,6 +17,10 @@ _LN2 = 0.6931471805599453
 _HALF_LN_2PI = 0.9189385332046727
 _SQRT_HALF = 0.7071067811865476
 _TINY = 1e-300
+#: Series of atanh(z) / z, highest power first.
+_ATANH = tuple(1 / odd for odd in range(23, 0, -2))
+#: Series of e^x, highest power first.
+_EXP = tuple(1 / factorial(n) for n in range(17, -1, -1))
 
 
 @lru_cache(maxsize=65_536)
@@ -47,16 +51,18 @@ def _fraction(a: float, b: float, x: float) -> float:
     d = 1 / (d if abs(d) > _TINY else _TINY)
     result = d
     for m in range(1, 300):
+        even = a + 2 * m
         for numerator in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+            m * (b - m) * x / ((even - 1) * even),
+            -(a + m) * (a + b + m) * x / (even * (even + 1)),
         ):
             d = 1 + numerator * d
-            d = 1 / (d if abs(d) > _TINY else _TINY)
+            d = 1 / (d if d > _TINY or -d > _TINY else _TINY)
             c = 1 + numerator / c
-            c = c if abs(c) > _TINY else _TINY
-            result *= c * d
-        if abs(c * d - 1) < 1e-12:
+            c = c if c > _TINY or -c > _TINY else _TINY
+            step = c * d
+            result *= step
+        if -1e-12 < step - 1 < 1e-12:
             break
     return result
 
@@ -67,11 +73,10 @@ def _ln(x: float) -> float:
     if mantissa < _SQRT_HALF:
         mantissa, exponent = mantissa * 2, exponent - 1
     z = (mantissa - 1) / (mantissa + 1)
-    square, power, total = z * z, z, 0.0
-    for odd in range(1, 25, 2):
-        total += power / odd
-        power *= square
-    return 2 * total + exponent * _LN2
+    square, total = z * z, 0.0
+    for weight in _ATANH:
+        total = total * square + weight
+    return 2 * z * total + exponent * _LN2
 
 
 def _exp(x: float) -> float:
@@ -80,10 +85,9 @@ def _exp(x: float) -> float:
         return 0.0
     whole = int(x / _LN2 + (0.5 if x >= 0 else -0.5))
     rest = x - whole * _LN2
-    term = total = 1.0
-    for n in range(1, 18):
-        term *= rest / n
-        total += term
+    total = 0.0
+    for weight in _EXP:
+        total = total * rest + weight
     return ldexp(total, whole)
 
 
@@ -96,4 +100,5 @@ def _ln_gamma(x: float) -> float:
     inverse = 1 / x
     square = inverse * inverse
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    return (x - 0.5) * _ln(x) - x + _HALF_LN_2PI + series - _ln(product)
+    whole = (x - 0.5) * _ln(x) - x + _HALF_LN_2PI + series
+    return whole if product == 1.0 else whole - _ln(product)
