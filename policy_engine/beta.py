@@ -11,7 +11,7 @@ from math import factorial, frexp, ldexp
 
 from policy_lang.ir import PPM
 
-__all__ = ["logistic_ppm", "tail_ppm"]
+__all__ = ["logistic_ppm", "natural_log", "softplus", "tail_ppm"]
 
 _LN2 = 0.6931471805599453
 _HALF_LN_2PI = 0.9189385332046727
@@ -35,7 +35,7 @@ def tail_ppm(alpha_milli: int, beta_milli: int, at_least_ppm: int) -> int:
         return PPM
     if x >= 1:
         return 0
-    front = _exp(_ln_gamma(a + b) - _ln_gamma(a) - _ln_gamma(b) + a * _ln(x) + b * _ln(1 - x))
+    front = _exp(_ln_gamma(a + b) - _ln_gamma(a) - _ln_gamma(b) + a * natural_log(x) + b * natural_log(1 - x))
     upper = 1 - front * _fraction(a, b, x) / a if x < (a + 1) / (a + b + 2) else front * _fraction(b, a, 1 - x) / b
     return min(PPM, max(0, int(upper * PPM + 0.5)))
 
@@ -43,6 +43,11 @@ def tail_ppm(alpha_milli: int, beta_milli: int, at_least_ppm: int) -> int:
 def logistic_ppm(z: float) -> int:
     """1 / (1 + exp(-1.702 z)) in ppm: the normal distribution function to within 0.0095 (Camilli 1994)."""
     return int(PPM / (1 + _exp(min(700.0, max(-700.0, -1.702 * z)))) + 0.5)
+
+
+def softplus(x: float) -> float:
+    """ln(1 + e^x); x itself where the difference is below 1e-13."""
+    return x if x > 30 else natural_log(1 + _exp(x))
 
 
 def _fraction(a: float, b: float, x: float) -> float:
@@ -67,7 +72,7 @@ def _fraction(a: float, b: float, x: float) -> float:
     return result
 
 
-def _ln(x: float) -> float:
+def natural_log(x: float) -> float:
     """Natural logarithm of a positive double: 2 atanh((m - 1) / (m + 1)) of the mantissa plus exponent x ln 2."""
     mantissa, exponent = frexp(x)
     if mantissa < _SQRT_HALF:
@@ -100,5 +105,5 @@ def _ln_gamma(x: float) -> float:
     inverse = 1 / x
     square = inverse * inverse
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    whole = (x - 0.5) * _ln(x) - x + _HALF_LN_2PI + series
-    return whole if product == 1.0 else whole - _ln(product)
+    whole = (x - 0.5) * natural_log(x) - x + _HALF_LN_2PI + series
+    return whole if product == 1.0 else whole - natural_log(product)

@@ -70,14 +70,14 @@ def verdicts(
     arms_of = {tier.name: tier.arms for tier in policy.tiers}
     use = [degrade] if degrade else [*route.use, *(route.cascade.tiers if route.cascade else ())]
     reach: dict[str, str | None] = {}
-    for tier in use:
-        for arm in arms_of[tier]:
-            reach.setdefault(arm, tier)
+    for name in use:
+        for arm in arms_of[name]:
+            reach.setdefault(arm, name)
     pooled = list(reach)
-    for arm in (route.until_proven, *policy.fallback):
-        if arm is not None:
-            reach.setdefault(arm, None)
-    arms = {}
+    reserves = (*((route.until_proven,) if route.until_proven else ()), *policy.fallback)
+    for arm in reserves:
+        reach.setdefault(arm, None)
+    arms: dict[str, tuple[str | None, bool, tuple[Reason, ...]]] = {}
     for arm, tier in reach.items():
         if arm not in catalog.models:
             arms[arm] = tier, True, (Reason("catalog", "absent", None, ()),)
@@ -166,14 +166,13 @@ def _first(
         return [(proven[0], "pick")]
     if until:
         return [(until[0], "until_proven")]
-    unproven = [arm for arm in pool if believed[arm].state == "unproven" and route.until_proven is None]
-    if not unproven and fallbacks:
-        return [(fallbacks[0], "fallback")]
     strong = max(
-        unproven or pool,
+        pool,
         key=lambda arm: (believed[arm].estimate.quality_ppm, believed[arm].model.price_out, arm),
         default=None,
     )
+    if fallbacks and (strong is None or route.until_proven is not None):
+        return [(fallbacks[0], "fallback")]
     return [] if strong is None else [(strong, "until_proven")]
 
 

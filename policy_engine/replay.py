@@ -130,6 +130,8 @@ def _inputs(
         day=learned["day"],
         spent_nanodollars={route: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
+        moves={},
+        watches={},
     )
     return _request(receipt["request"]), compile_table(policy, catalog, lines), snapshot
 
