@@ -54,10 +54,10 @@ def candidates_json(
             floor = f',"floor":"{option.state}"'
         estimate = option.estimate if option else snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
         fate = f',"fate":"{_fate(candidate, breakers)}"{floor}'
-        odd, reasons = f',"odds_ppm":{odds.get(arm, 0)}', f',"reasons":{candidate.reasons_json}}}'
+        odd, failed = f',"odds_ppm":{odds.get(arm, 0)}', ",".join([reason.json for reason in candidate.reasons])
         known, outcomes = f',"estimate":{_row_json(estimate)}', f',"outcomes":{snapshot.outcomes.get(arm, 0)}'
-        kept.append(f'{head}{known}{fate},"model":{candidate.model_json}{odd}{outcomes}{reasons}')
-        told.append(f"{head}{fate}{odd}{reasons}")
+        kept.append(f'{head}{known}{fate},"model":{candidate.model_json}{odd}{outcomes},"reasons":[{failed}]}}')
+        told.append(f'{head}{fate}{odd},"reasons":[{failed}]}}')
     return f"[{','.join(kept)}]", f"[{','.join(told)}]"
 
 
