@@ -1,4 +1,4 @@
-# make demo | test | bench | catalog | artifacts | lock | clean
+# make demo | test | soak | bench | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test bench catalog artifacts lock clean
+.PHONY: demo test soak bench catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
@@ -17,6 +17,10 @@ demo: .venv/dev.stamp
 
 test: .venv/test.stamp .venvs/sam/stamp
 	@.ci/checks
+
+# The agreement of the evaluators over ten times as many policies.
+soak: .venv/test.stamp
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
 
 bench: .venv/test.stamp
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Model
@@ -33,12 +33,11 @@ class Reason:
         return canonical(row).decode()
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One arm under one shape. `tier` is None for arms that only `until proven` or `fallback` name.
 
     `barred`: outside the gates, so not even a fallback. An arm that only the route's `where` turned away is not barred.
-    `model_json`: its catalog row, canonical.
+    `model_json`: its catalog row, canonical. A tuple, because a new shape makes one for every arm that fails.
     """
 
     model: Model
@@ -46,7 +45,3 @@ class Candidate:
     reasons: tuple[Reason, ...]
     barred: bool
     model_json: str
-
-    @cached_property
-    def reasons_json(self) -> str:
-        return f"[{','.join([reason.json for reason in self.reasons])}]"

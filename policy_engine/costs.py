@@ -5,7 +5,7 @@ Dates are settled before (`Catalog.on`); here a catalog row holds one price list
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policy_engine.snapshot import Estimate
 from policy_lang.catalog import Model
@@ -21,8 +21,7 @@ _TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000
 _TYPICAL_TOOLS = {"0": 0, "1": 1, "2-4": 3, "5-9": 7, "10-19": 14, "20+": 30}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one call: the whole prompt, the parts of it read from and written to the cache, the completion.
 
     Reasoning tokens are part of `output`: every provider in the catalog bills them at the completion's price.

@@ -47,17 +47,20 @@ def candidates_json(
     kept, told = [], []
     for candidate in survey.candidates:
         arm = candidate.model.arm
-        head, floor = f'{{"arm":"{arm}"', ""
-        option = options.get(arm)
-        if option is not None:
-            head += f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
+        weighed = floor = ""
+        if (option := options.get(arm)) is not None:
+            estimate = option.estimate
+            weighed = f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
             floor = f',"floor":"{option.state}"'
-        estimate = option.estimate if option else snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
-        fate = f',"fate":"{_fate(candidate, breakers)}"{floor}'
-        odd, reasons = f',"odds_ppm":{odds.get(arm, 0)}', f',"reasons":{candidate.reasons_json}}}'
-        known, outcomes = f',"estimate":{_row_json(estimate)}', f',"outcomes":{snapshot.outcomes.get(arm, 0)}'
-        kept.append(f'{head}{known}{fate},"model":{candidate.model_json}{odd}{outcomes}{reasons}')
-        told.append(f"{head}{fate}{odd}{reasons}")
+        else:
+            estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
+        head, fate = f'{{"arm":"{arm}"{weighed}', f',"fate":"{_fate(candidate, breakers)}"{floor}'
+        odd, reasons = odds.get(arm, 0), ",".join([reason.json for reason in candidate.reasons])
+        kept.append(
+            f'{head},"estimate":{_row_json(estimate)}{fate},"model":{candidate.model_json},"odds_ppm":{odd}'
+            f',"outcomes":{snapshot.outcomes.get(arm, 0)},"reasons":[{reasons}]}}'
+        )
+        told.append(f'{head}{fate},"odds_ppm":{odd},"reasons":[{reasons}]}}')
     return f"[{','.join(kept)}]", f"[{','.join(told)}]"
 
 

@@ -69,30 +69,18 @@ def verdicts(
     line = lines.get(f"route:{route.name}")
     arms_of = {tier.name: tier.arms for tier in policy.tiers}
     use = [degrade] if degrade else [*route.use, *(route.cascade.tiers if route.cascade else ())]
-    reach: dict[str, str | None] = {}
-    for name in use:
-        for arm in arms_of[name]:
-            reach.setdefault(arm, name)
-    pooled = list(reach)
-    reserves = (*((route.until_proven,) if route.until_proven else ()), *policy.fallback)
-    for arm in reserves:
-        reach.setdefault(arm, None)
-    arms: dict[str, tuple[str | None, bool, tuple[Reason, ...]]] = {}
-    for arm, tier in reach.items():
-        if arm not in catalog.models:
-            arms[arm] = tier, True, (Reason("catalog", "absent", None, ()),)
-            continue
-        whole = {**facts, **catalog.models[arm].facts()}
-        failed = [
-            _reason(gate.reason, found, lines.get(gate.reason), gate.violation, whole)
-            for gate in policy.gates
-            if (found := evaluate(gate.violation, whole)) is not False
-        ]
-        if request.candidates is not None and arm not in request.candidates:
-            failed.append(Reason("candidates of the request", "violated", None, ()))
+    pooled = {arm: tier for tier in reversed(use) for arm in arms_of[tier]}
+    in_order = dict.fromkeys(arm for tier in use for arm in arms_of[tier])
+    reach = [*in_order, *([route.until_proven] if route.until_proven else []), *policy.fallback]
+    arms = {}
+    for arm in dict.fromkeys(reach):
+        tier = pooled.get(arm)
+        failed = _failed(arm, policy, catalog, lines, request, facts, evaluate)
         barred = bool(failed)
-        if route.where is not None and tier is not None and (found := evaluate(route.where, whole)) is not True:
-            failed.append(_reason(f"where of route {route.name}", found, line, route.where, whole))
+        if arm in catalog.models and route.where is not None and tier is not None:
+            whole = {**facts, **catalog.models[arm].facts()}
+            if (found := evaluate(route.where, whole)) is not True:
+                failed.append(_reason(f"where of route {route.name}", found, line, route.where, whole))
         arms[arm] = tier, barred, tuple(failed)
     alive = [arm for arm, (_, barred, _) in arms.items() if not barred]
     return Verdicts(
@@ -100,10 +88,33 @@ def verdicts(
         line=line,
         envelope=envelope,
         arms=arms,
-        pool=tuple(arm for arm in pooled if not arms[arm][2]),
+        pool=tuple(arm for arm in in_order if not arms[arm][2]),
         until=route.until_proven if route.until_proven in alive else None,
         fallbacks=tuple(arm for arm in policy.fallback if arm in alive),
     )
+
+
+def _failed(
+    arm: str,
+    policy: Policy,
+    catalog: Catalog,
+    lines: Mapping[str, int],
+    request: RouteRequest,
+    facts: Facts,
+    evaluate: Evaluator,
+) -> list[Reason]:
+    """Everything that keeps an arm outside the gates."""
+    if arm not in catalog.models:
+        return [Reason("catalog", "absent", None, ())]
+    whole = {**facts, **catalog.models[arm].facts()}
+    failed = [
+        _reason(gate.reason, found, lines.get(gate.reason), gate.violation, whole)
+        for gate in policy.gates
+        if (found := evaluate(gate.violation, whole)) is not False
+    ]
+    if request.candidates is not None and arm not in request.candidates:
+        failed.append(Reason("candidates of the request", "violated", None, ()))
+    return failed
 
 
 def order(arms: Sequence[Arm], terms: Sequence[PickTerm]) -> list[str]:

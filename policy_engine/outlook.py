@@ -146,12 +146,10 @@ def _line_up(
     order: Sequence[Option], until: Sequence[Option], fallbacks: Sequence[Option], route: Route
 ) -> tuple[tuple[Option, str], ...]:
     """Cleared arms in rank order, the until-proven arm, the policy's fallbacks; `stay in floor` ends at the cleared."""
-    steps: dict[str, tuple[Option, str]] = {}
-    for option in order:
-        if option.state in ("cleared", "none"):
-            steps.setdefault(option.arm, (option, "cleared"))
+    cleared = [option for option in order if option.state in ("cleared", "none")][: MAX_STEPS - 1]
+    steps = {option.arm: (option, "cleared") for option in cleared}
     if route.stay_in_floor:
-        return tuple(steps.values())[: MAX_STEPS - 1]
+        return tuple(steps.values())
     for option in until:
         steps.setdefault(option.arm, (option, "until_proven"))
     # One place is kept for the policy's own fallback, and one for the step that is served first.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from policy_engine.candidates import Reason
 from policy_engine.closures import residual
@@ -30,10 +31,14 @@ class Row:
 _NOBODY = Row({})
 
 
+def _nothing(_: Facts) -> None:
+    """The look of a rule that reads nothing of a request."""
+
+
 class Rule:
     """A gate, or a route's `where` as the gate that nobody outside it passes. Arms fail where `violation` is not False.
 
-    `models`: the facts of every arm that may be asked for.
+    `models`: the facts of every arm that may be asked for. `reads`: the facts of a request that the rule looks at.
     """
 
     def __init__(self, name: str, violation: Expr, line: int | None, models: Mapping[str, Facts]) -> None:
@@ -42,19 +47,20 @@ class Rule:
         self._line = line
         self._models = models
         self._fields = tuple(sorted(mentioned_fields(violation)))
-        self._of_request = tuple(field for field in self._fields if not field.startswith("model."))
+        self.reads = tuple(field for field in self._fields if not field.startswith("model."))
+        self._look = itemgetter(*self.reads) if self.reads else _nothing
         self._of_model = tuple(field for field in self._fields if field.startswith("model."))
         self._groups: list[tuple[Facts, list[str]]] | None = None
-        self._rows: dict[tuple[FactValue, ...], Row] = {}
+        self._rows: dict[object, Row] = {}
 
     def row(self, request: Facts) -> Row:
-        """Who fails when the request looks like this."""
-        look = tuple(map(request.get, self._of_request))
+        """Who fails when the request looks like this; each field of `reads` must be there, None if missing."""
+        look = self._look(request)
         found = self._rows.get(look)
         if found is None:
             if len(self._rows) >= _MEMO_LIMIT:
                 self._rows.clear()
-            found = self._rows[look] = self._judged(dict(zip(self._of_request, look, strict=True)))
+            found = self._rows[look] = self._judged({field: request[field] for field in self.reads})
         return found
 
     def _judged(self, request: Facts) -> Row:

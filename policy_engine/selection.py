@@ -19,7 +19,8 @@ __all__ = ["Option", "ranked", "utility_ppm"]
 _UNSEEN = 1 << 50
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen: one is made for every arm of every cell, and a frozen one takes five times as long. Nothing assigns to it.
+@dataclass(slots=True, eq=False)
 class Option:
     """A surviving candidate with what is believed of it.
 

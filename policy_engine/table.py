@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from policy_engine.candidates import Candidate, Reason
 from policy_engine.closures import compile_expr
@@ -19,7 +19,7 @@ from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, Model, model_document
 from policy_lang.envelope import Envelope, cluster_id
 from policy_lang.fingerprint import policy_fingerprint
-from policy_lang.gates import Facts
+from policy_lang.gates import Facts, FactValue
 from policy_lang.ir import Not, Policy, Route
 from policy_lang.vocabulary import OTHER_TASK
 
@@ -33,12 +33,11 @@ _ABSENT = (Reason("catalog", "absent", None, ()),)
 _NOT_ASKED = (Reason("candidates of the request", "violated", None, ()),)
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """The static half of a decision: the route a shape takes and the fate of every arm it could reach.
 
     `serial` is the survey's identity within its table. `pool`: survivors of the route's tiers in `use` order. `until`
-    and `fallbacks`: survivors of those lists.
+    and `fallbacks`: survivors of those lists. A tuple, because every new shape makes one.
     """
 
     serial: int
@@ -55,11 +54,10 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """What a route can reach before any rule is asked: its tiers' arms in `use` order, then every arm with its tier."""
+    """What a route can reach, as no rule has been asked yet: its tiers' arms in `use` order, then its safety nets."""
 
     route: Route
-    pooled: tuple[str, ...]
-    tiers: Mapping[str, str | None]
+    arms: Mapping[str, Candidate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,11 @@ class Table:
             for route in routes
             if route.where is not None
         }
+        #: Facts that a request may lack: attributes it need not declare.
+        self._blank: dict[str, FactValue] = dict.fromkeys(
+            field for rule in (*self._gates, *self._wheres.values()) for field in rule.reads
+        )
         self._serial = 0
-        self._models: dict[str, tuple[Model, str]] = {}
         self._reaches: dict[tuple[str, str | None], _Reach] = {}
         self._rosters: dict[tuple[object, ...], _Roster] = {}
         self._surveys: dict[tuple[object, ...], Survey] = {}
@@ -121,7 +122,9 @@ class Table:
         envelope = request.envelope
         if envelope.task_type not in self._tasks:
             envelope = replace(envelope, task_type=OTHER_TASK)
-        facts = _request_facts(request, envelope)
+        facts = {**self._blank, **envelope.facts(), "org": request.org, "team": request.team}
+        facts["product"] = request.product
+        facts |= {f"attribute.{name}": value for name, value in request.attributes}
         route = next(route for route, holds in self._routes if holds(facts))
         reach = self._reach(route, degrade)
         roster = self._roster(reach, degrade, facts, request.candidates)
@@ -148,12 +151,20 @@ class Table:
             for tier in use:
                 for arm in self._tiers[tier]:
                     tiers.setdefault(arm, tier)
-            pooled = tuple(tiers)
             for arm in (*((route.until_proven,) if route.until_proven else ()), *self.policy.fallback):
                 tiers.setdefault(arm, None)
             kept = replace(route, cascade=None) if degrade else route
-            found = self._reaches[key] = _Reach(kept, pooled, tiers)
+            found = self._reaches[key] = _Reach(kept, {arm: self._unjudged(arm, tier) for arm, tier in tiers.items()})
         return found
+
+    def _unjudged(self, arm: str, tier: str | None) -> Candidate:
+        """An arm before any rule; barred where the catalog has no row of it, which its name then stands for."""
+        model = self.catalog.models.get(arm)
+        if model is None:
+            provider, _, name = arm.partition("/")
+            absent = Model(arm, provider, name, 0, 0)
+            return Candidate(absent, tier, _ABSENT, True, canonical(model_document(absent)).decode())
+        return Candidate(model, tier, (), False, canonical(model_document(model)).decode())
 
     def _roster(self, reach: _Reach, degrade: str | None, facts: Facts, subset: tuple[str, ...] | None) -> _Roster:
         gates = tuple([gate.row(facts) for gate in self._gates])
@@ -174,31 +185,28 @@ class Table:
         for row in gates:
             for arm, reason in row.failing.items():
                 failing[arm] = failing[arm] + reason if arm in failing else reason
-        judged: dict[str, Candidate] = {}
-        for arm, tier in reach.tiers.items():
-            model, document = self._model(arm)
-            barring = failing.get(arm, ()) if arm in self.catalog.models else _ABSENT
-            if subset is not None and arm not in subset and barring is not _ABSENT:
-                barring += _NOT_ASKED
-            # `where` chooses among the route's own tiers; the safety nets behind them answer to the gates alone.
-            turned = chosen.failing.get(arm, ()) if chosen is not None and tier is not None else ()
-            judged[arm] = Candidate(model, tier, barring + turned, bool(barring), document)
-        alive = {arm: candidate for arm, candidate in judged.items() if not candidate.barred}
+        turned = chosen.failing if chosen is not None else {}
+        judged = []
+        for arm, candidate in reach.arms.items():
+            if not candidate.barred:
+                model, tier, reasons, _, document = candidate
+                reasons = failing.get(arm, reasons)
+                if subset is not None and arm not in subset:
+                    reasons += _NOT_ASKED
+                barred = bool(reasons)
+                # `where` chooses among the route's own tiers; the safety nets behind them answer to the gates alone.
+                if tier is not None and arm in turned:
+                    reasons += turned[arm]
+                if reasons:
+                    candidate = Candidate(model, tier, reasons, barred, document)
+            judged.append(candidate)
+        nets = {candidate.model.arm: candidate for candidate in judged if not candidate.barred}
         return _Roster(
-            candidates=tuple(judged.values()),
-            pool=tuple([alive[arm] for arm in reach.pooled if arm in alive and not alive[arm].reasons]),
-            until=alive.get(reach.route.until_proven or ""),
-            fallbacks=tuple([alive[arm] for arm in self.policy.fallback if arm in alive]),
+            candidates=tuple(judged),
+            pool=tuple([one for one in judged if not one.reasons and one.tier is not None]),
+            until=nets.get(reach.route.until_proven or ""),
+            fallbacks=tuple([nets[arm] for arm in self.policy.fallback if arm in nets]),
         )
-
-    def _model(self, arm: str) -> tuple[Model, str]:
-        """The catalog's row and its canonical JSON; a row with nothing but names where the catalog has none."""
-        found = self._models.get(arm)
-        if found is None:
-            provider, _, name = arm.partition("/")
-            model = self.catalog.models.get(arm) or Model(arm, provider, name, 0, 0)
-            found = self._models[arm] = model, canonical(model_document(model)).decode()
-        return found
 
 
 def compile_table(policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None) -> Table:
@@ -214,8 +222,3 @@ def _arms(policy: Policy) -> dict[str, None]:
     routes = (*policy.routes, policy.default)
     named = [arm for tier in policy.tiers for arm in tier.arms] + [r.until_proven for r in routes if r.until_proven]
     return dict.fromkeys((*named, *policy.fallback))
-
-
-def _request_facts(request: RouteRequest, envelope: Envelope) -> Facts:
-    named = {f"attribute.{name}": value for name, value in request.attributes}
-    return {**envelope.facts(), "org": request.org, "team": request.team, "product": request.product, **named}

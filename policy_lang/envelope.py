@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,15 +13,14 @@ from policy_lang.vocabulary import (
     TOKEN_BUCKETS,
     TOOL_BUCKETS,
     bucket_for,
-    bucket_upper,
 )
 
 __all__ = ["Envelope", "EnvelopeError", "build_envelope", "cluster_id", "envelope_from_wire", "envelope_to_wire"]
 
 TASK_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _CLUSTER_DOMAIN = b"pointsman/cluster/1\n"
-_CONTEXTS = frozenset(bucket.name for bucket in CONTEXT_BUCKETS)
-_TOKENS = frozenset(bucket.name for bucket in TOKEN_BUCKETS)
+_CONTEXT_UPPER = {bucket.name: bucket.upper for bucket in CONTEXT_BUCKETS}
+_TOKENS_UPPER = {bucket.name: bucket.upper for bucket in TOKEN_BUCKETS}
 _TOOLS = frozenset(bucket.name for bucket in TOOL_BUCKETS)
 _STRUCTURES = frozenset(STRUCTURES)
 
@@ -46,11 +46,11 @@ class Envelope:
             "task": self.task_type,
             "structure": self.structure_type,
             "context": self.context_length,
-            "context.upper": bucket_upper("context", self.context_length),
+            "context.upper": _CONTEXT_UPPER[self.context_length],
             "tools": self.tools_used,
             "time_sensitive": self.time_sensitive,
             "tokens": self.estimated_tokens,
-            "tokens.upper": bucket_upper("tokens", self.estimated_tokens),
+            "tokens.upper": _TOKENS_UPPER[self.estimated_tokens],
         }
 
 
@@ -121,14 +121,14 @@ def _checked(envelope: Envelope) -> Envelope:
     if not isinstance(envelope.task_type, str) or not TASK_NAME.fullmatch(envelope.task_type):
         raise EnvelopeError("`task_type` must be a lower-case name of letters, digits, `-` and `_`, at most 48 long")
     _one_of("structure_type", envelope.structure_type, _STRUCTURES)
-    _one_of("context_length", envelope.context_length, _CONTEXTS)
+    _one_of("context_length", envelope.context_length, _CONTEXT_UPPER)
     _one_of("tools_used", envelope.tools_used, _TOOLS)
-    _one_of("estimated_tokens", envelope.estimated_tokens, _TOKENS)
+    _one_of("estimated_tokens", envelope.estimated_tokens, _TOKENS_UPPER)
     if not isinstance(envelope.time_sensitive, bool):
         raise EnvelopeError("`time_sensitive` must be true or false")
     return envelope
 
 
-def _one_of(field: str, value: object, accepted: frozenset[str]) -> None:
+def _one_of(field: str, value: object, accepted: Collection[str]) -> None:
     if not isinstance(value, str) or value not in accepted:
         raise EnvelopeError(f"`{field}` must be one of {', '.join(sorted(accepted))}")
