@@ -134,7 +134,7 @@ def worst() -> Iterator[tuple[str, str]]:
         filled(
             lambda n: (
                 f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
-                f" and org == o{n} and time_sensitive and task == plan and model.context < {n + 1} * tokens.upper\n"
+                f" and org == o{n} and time_sensitive and task == plan and model.context < {n} * tokens.upper\n"
             )
         ),
     )
@@ -143,7 +143,7 @@ def worst() -> Iterator[tuple[str, str]]:
         filled(
             lambda n: (
                 f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
-                f" and org == o{n} and time_sensitive and task != {TASKS[n % 9]} and model.context < {n + 1} * tokens.upper\n"
+                f" and org == o{n} and time_sensitive and task != plan and model.context < {n} * tokens.upper\n"
                 if n < 200
                 else "# more\n"
             )
