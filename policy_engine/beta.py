@@ -11,7 +11,7 @@ from math import frexp, ldexp
 
 from policy_lang.ir import PPM
 
-__all__ = ["logistic_ppm", "tail_ppm"]
+__all__ = ["logistic_ppm", "natural_log", "tail_ppm"]
 
 _LN2 = 0.6931471805599453
 _HALF_LN_2PI = 0.9189385332046727
@@ -31,7 +31,7 @@ def tail_ppm(alpha_milli: int, beta_milli: int, at_least_ppm: int) -> int:
         return PPM
     if x >= 1:
         return 0
-    front = _exp(_ln_gamma(a + b) - _ln_gamma(a) - _ln_gamma(b) + a * _ln(x) + b * _ln(1 - x))
+    front = _exp(_ln_gamma(a + b) - _ln_gamma(a) - _ln_gamma(b) + a * natural_log(x) + b * natural_log(1 - x))
     upper = 1 - front * _fraction(a, b, x) / a if x < (a + 1) / (a + b + 2) else front * _fraction(b, a, 1 - x) / b
     return min(PPM, max(0, int(upper * PPM + 0.5)))
 
@@ -61,7 +61,7 @@ def _fraction(a: float, b: float, x: float) -> float:
     return result
 
 
-def _ln(x: float) -> float:
+def natural_log(x: float) -> float:
     """Natural logarithm of a positive double: 2 atanh((m - 1) / (m + 1)) of the mantissa plus exponent x ln 2."""
     mantissa, exponent = frexp(x)
     if mantissa < _SQRT_HALF:
@@ -96,4 +96,4 @@ def _ln_gamma(x: float) -> float:
     inverse = 1 / x
     square = inverse * inverse
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    return (x - 0.5) * _ln(x) - x + _HALF_LN_2PI + series - _ln(product)
+    return (x - 0.5) * natural_log(x) - x + _HALF_LN_2PI + series - natural_log(product)

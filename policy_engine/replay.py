@@ -80,6 +80,8 @@ def _inputs(
         day=learned["day"],
         spent_nanodollars={route: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
+        drops={},
+        watches={},
     )
     now = receipt["circumstances"]
     circumstances = Circumstances(
