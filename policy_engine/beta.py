@@ -11,7 +11,7 @@ from math import frexp, ldexp
 
 from policy_lang.ir import PPM
 
-__all__ = ["logistic_ppm", "natural_log", "tail_ppm"]
+__all__ = ["logistic_ppm", "natural_log", "softplus", "tail_ppm"]
 
 _LN2 = 0.6931471805599453
 _HALF_LN_2PI = 0.9189385332046727
@@ -39,6 +39,11 @@ def tail_ppm(alpha_milli: int, beta_milli: int, at_least_ppm: int) -> int:
 def logistic_ppm(z: float) -> int:
     """1 / (1 + exp(-1.702 z)) in ppm: the normal distribution function to within 0.0095 (Camilli 1994)."""
     return int(PPM / (1 + _exp(min(700.0, max(-700.0, -1.702 * z)))) + 0.5)
+
+
+def softplus(x: float) -> float:
+    """ln(1 + e^x); x itself where the difference is below 1e-13."""
+    return x if x > 30 else natural_log(1 + _exp(x))
 
 
 def _fraction(a: float, b: float, x: float) -> float:

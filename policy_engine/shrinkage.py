@@ -28,7 +28,7 @@ TENANT_WEIGHT_MILLI = 12 * MILLI
 PRIOR_WEIGHT_MILLI = 4 * MILLI
 # Pseudo-outcomes against which a difficulty must be shown.
 TASK_DIFFICULTY_MILLI = 20 * MILLI
-CELL_DIFFICULTY_MILLI = 20 * MILLI
+CELL_DIFFICULTY_MILLI = 60 * MILLI
 
 _NOTHING = Evidence()
 
