@@ -167,3 +167,9 @@ def _arm(model: str) -> str:
 def _family(model: str) -> str:
     found = _FAMILY.search(model.lower())
     return found.group() if found else "other"
+
+
+def list_price(recorded: Recorded, model: str) -> float:
+    """Nano-dollars of a typical call at list price: 300 tokens in, 100 out."""
+    row = recorded.catalog.models[_arm(model)]
+    return (300 * row.price_in + 100 * row.price_out) / 1000
