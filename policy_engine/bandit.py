@@ -19,6 +19,7 @@ SUPPORT_PPM = 10_000
 #: Expected gain, ppm of a success, below which an arm is not tried, and above which its cell counts as unproven.
 NEGLIGIBLE_PPM = 3_000
 UNPROVEN_PPM = 20_000
+LIKELY_PPM = 100_000
 #: Scale of the logistic distribution nearest to a normal of unit deviation (Camilli 1994).
 _LOGISTIC = 1 / 1.702
 
@@ -33,13 +34,14 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
         return {option.arm: PPM if option is pick else 0 for option in options}
     others = [option for option in options if option is not pick]
     gains = _gains(others, order, pick, route)
-    unproven = pick.state == "unproven" or max(gains.values(), default=0) > UNPROVEN_PPM
+    unproven = pick.state == "unproven" or (not route.floors and max(gains.values(), default=0) > UNPROVEN_PPM)
     cap = _cap(explore, unproven)
     support = min(cap, SUPPORT_PPM)
     shares = {option.arm: support // len(options) for option in others}
+    left = cap - support if not route.floors or pick.state != "cleared" else (cap - support) * max(gains.values(), default=0) // PPM
     total = sum(gain * gain for gain in gains.values())
     for option, gain in gains.items():
-        shares[option.arm] += (cap - support) * gain * gain // total
+        shares[option.arm] += left * gain * gain // total
     return {**shares, pick.arm: PPM - sum(shares.values())}
 
 
@@ -52,8 +54,8 @@ def _gains(others: Sequence[Option], order: Sequence[Option], pick: Option, rout
     first = route.pick[0]
     if first.rule in ("best_value", "best_quality") and not route.floors:
         return _value_gains(others, pick, first.value_nanodollars)
-    ahead = order[: order.index(pick)]
-    return {o: max(o.confidence_ppm, NEGLIGIBLE_PPM) for o in others if o in ahead and o.state == "unproven"}
+    ahead = others if pick.state != "cleared" else order[: order.index(pick)]
+    return {o: o.confidence_ppm for o in others if o in ahead and o.state == "unproven" and o.confidence_ppm > LIKELY_PPM}
 
 
 def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int | None) -> dict[Option, int]:

@@ -1,8 +1,8 @@
-"""Has an arm become worse than its own record? Page's CUSUM on the outcomes that arrived since the last snapshot.
+"""Does an arm's record still describe it? Page's CUSUM, downwards and upwards, on what arrived since the last snapshot.
 
-Each arm's score adds ln(likelihood if the success rate had dropped by DROP / likelihood as estimated), never below
-zero (Page, "Continuous Inspection Schemes", Biometrika 1954; optimal for a given false-alarm rate, Moustakides 1986).
-Scores live in the snapshot; raw counters of two successive snapshots say what is new, so seeing the same statistics
+Each score adds ln(likelihood if the success rate had moved by STEP / likelihood as estimated), never below zero (Page,
+"Continuous Inspection Schemes", Biometrika 1954; optimal for a given false-alarm rate, Moustakides 1986). Scores live
+in the snapshot; raw counters of two successive snapshots say what is new, so seeing the same statistics
 twice changes nothing.
 """
 
@@ -15,31 +15,35 @@ from policy_engine.beta import natural_log
 from policy_engine.estimate import MILLI, Estimate
 from policy_lang.ir import PPM
 
-__all__ = ["CALM", "DROP_PPM", "THRESHOLD_MILLI", "Arrivals", "Watch", "advanced", "fallen"]
+__all__ = ["CALM", "STEP_PPM", "THRESHOLD_MILLI", "Arrivals", "Score", "Watch", "advanced", "moved_ppm"]
 
-#: The fall in success rate the score is tuned to; a fall of half of it still adds up.
-DROP_PPM = 150_000
-#: Nats. e^9 = 8,100 times likelier to have fallen than not.
+#: The move in success rate the scores are tuned to; a move of half of it still adds up.
+STEP_PPM = 150_000
+#: Nats. e^9 = 8,100 times likelier to have moved than not.
 THRESHOLD_MILLI = 9_000
 #: Posterior strength below which an expectation is no expectation.
 _LEAST_STRENGTH_MILLI = 15_000
+_LEAST_RATE, _MOST_RATE = 0.01, 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Milli-nats, and since they last stood at zero: outcomes, and successes above expectation (thousandths)."""
+
+    milli: int = 0
+    outcomes: int = 0
+    surplus_milli: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One arm's score in milli-nats, and what was counted since it last stood at zero: outcomes, missing successes."""
+    """An arm's two scores."""
 
-    score_milli: int = 0
-    outcomes: int = 0
-    missing_milli: int = 0
-
-    @property
-    def drop_ppm(self) -> int:
-        """How far below expectation the arm has been since then."""
-        return max(0, self.missing_milli * 1_000 // self.outcomes) if self.outcomes else 0
+    fall: Score
+    rise: Score
 
 
-CALM = Watch()
+CALM = Watch(Score(), Score())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +56,33 @@ class Arrivals:
 
 
 def advanced(watch: Watch, arrivals: Iterable[Arrivals]) -> Watch:
-    """The watch after what arrived; back to calm whenever the record is borne out."""
-    score, outcomes, missing = watch.score_milli, watch.outcomes, watch.missing_milli
+    """The watch after what arrived; a score is back at zero whenever the record is borne out."""
+    fall, rise = watch.fall, watch.rise
     for found in arrivals:
-        if found.outcomes <= 0 or found.expected.strength_milli < _LEAST_STRENGTH_MILLI:
-            continue
-        rate = _cautious(found.expected)
-        fallen_rate = max(0.01, rate - DROP_PPM / PPM)
-        failures = found.outcomes - found.successes
-        nats = found.successes * natural_log(fallen_rate / rate)
-        nats += failures * natural_log((1 - fallen_rate) / (1 - rate))
-        score += round(nats * MILLI)
-        outcomes += found.outcomes
-        missing += found.outcomes * found.expected.success_ppm // 1_000 - found.successes * MILLI
-    return Watch(score, outcomes, missing) if score > 0 else CALM
+        if found.outcomes > 0 and found.expected.strength_milli >= _LEAST_STRENGTH_MILLI:
+            fall, rise = _added(fall, found, -1), _added(rise, found, 1)
+    return Watch(fall if fall.milli > 0 else CALM.fall, rise if rise.milli > 0 else CALM.rise)
 
 
-def fallen(watch: Watch) -> bool:
-    """Whether the arm's record no longer describes it."""
-    return watch.score_milli >= THRESHOLD_MILLI
+def moved_ppm(watch: Watch) -> int | None:
+    """How far the arm has moved from its record, signed; None while the record stands."""
+    score = max(watch.fall, watch.rise, key=lambda score: score.milli)
+    if score.milli < THRESHOLD_MILLI:
+        return None
+    return score.surplus_milli * 1_000 // score.outcomes
 
 
-def _cautious(expected: Estimate) -> float:
-    """Expected success rate less one posterior standard deviation: a young cell's optimism is not a fall."""
+def _added(score: Score, found: Arrivals, sign: int) -> Score:
+    rate = _cautious(found.expected, sign)
+    moved = min(_MOST_RATE, max(_LEAST_RATE, rate + sign * STEP_PPM / PPM))
+    failures = found.outcomes - found.successes
+    nats = found.successes * natural_log(moved / rate) + failures * natural_log((1 - moved) / (1 - rate))
+    surplus = found.successes * MILLI - found.outcomes * found.expected.success_ppm // 1_000
+    return Score(score.milli + round(nats * MILLI), score.outcomes + found.outcomes, score.surplus_milli + surplus)
+
+
+def _cautious(expected: Estimate, sign: int) -> float:
+    """Expected success rate, one posterior standard deviation towards the move: a young cell's error is no move."""
     mean = expected.success_ppm / PPM
     deviation = (mean * (1 - mean) / (expected.strength_milli / MILLI + 1)) ** 0.5
-    return min(0.97, max(0.05, mean - deviation))
+    return min(0.97, max(0.03, mean + sign * deviation))

@@ -117,9 +117,8 @@ def _pick(
             return option, "pick"
     if until:
         return until[0], "until_proven"
-    unproven = [option for option in order if option.state == "unproven"] if route.until_proven is None else []
-    if unproven:
-        return max(unproven, key=_strength), "until_proven"
+    if order and route.until_proven is None:
+        return max(order, key=_strength), "until_proven"
     if fallbacks:
         return fallbacks[0], "fallback"
     return max(order, key=_strength), "until_proven"

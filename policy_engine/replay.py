@@ -80,7 +80,7 @@ def _inputs(
         day=learned["day"],
         spent_nanodollars={route: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
-        drops={},
+        moves={},
         watches={},
     )
     now = receipt["circumstances"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from policy_engine.degradation import CALM, Arrivals, Watch, advanced, fallen
+from policy_engine.degradation import CALM, Arrivals, Score, Watch, advanced, moved_ppm
 from policy_engine.estimate import MILLI, PRIOR, Belief, Estimate, Evidence, estimate_row, evidence_of, updated
 from policy_engine.shrinkage import STRANGER, Leaf, Levels, shrunk
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
@@ -26,8 +26,8 @@ __all__ = [
 
 _DOMAIN = "pointsman/snapshot/1"
 _RAW = frozenset(("c", "w", "p"))
-#: What a fallen arm's record, less the fall, is worth in its new generation.
-_FALLEN_WEIGHT_MILLI = 12 * MILLI
+#: What an arm's record is worth in its new generation, moved by what was measured.
+_MOVED_WEIGHT_MILLI = 12 * MILLI
 _STRANGER = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
 
 
@@ -36,8 +36,8 @@ class Snapshot:
     """Estimates of one tenant at `made_ms`.
 
     `cells` by cluster; `tasks` and `overall` hold what an unseen cell of that task, or of an unseen task, is given; in
-    both, arm `*` stands for arms never tried. `generations`, `drops`: how often an arm's record was set aside, and how
-    far it had fallen then. `watches`: the degradation scores. `outcomes`: raw floor-relevant outcomes by arm, of its
+    both, arm `*` stands for arms never tried. `generations`, `moves`: how often an arm's record was set aside, and how
+    far (ppm, signed) it had moved then. `watches`: the scores that notice. `outcomes`: raw floor-relevant outcomes by arm, of its
     generation. `spent_nanodollars`: money spent on exploration today (UTC day `day`) by route.
     """
 
@@ -50,7 +50,7 @@ class Snapshot:
     day: int
     spent_nanodollars: Mapping[str, int]
     fingerprint: str
-    drops: Mapping[str, int]
+    moves: Mapping[str, int]
     watches: Mapping[str, Watch]
 
     def estimate(self, cluster: str, task: str, arm: str) -> Estimate:
@@ -71,8 +71,8 @@ def build_snapshot(
 ) -> Snapshot:
     """Derive every estimate from stored sums, as of `now_ms`.
 
-    `previous` carries the degradation scores on: an arm that has fallen since starts a new generation, whose prior is
-    its old record less the fall. Without it nothing is watched. `priors`: what is known of arms beforehand.
+    `previous` carries the scores on: an arm that has moved from its record starts a new generation, whose prior is the
+    old record moved as far. Without it nothing is watched. `priors`: what is known of arms beforehand.
     """
     before = previous or EMPTY
     kept = list(rows)
@@ -80,12 +80,14 @@ def build_snapshot(
     for row in kept:
         generations[row.arm] = max(row.generation, generations.get(row.arm, 0))
     watches = _watched(_leaves(kept, generations, now_ms), before, generations) if previous else {}
-    drops = {arm: drop for arm, drop in before.drops.items() if generations.get(arm) == before.generations.get(arm)}
-    for arm in [arm for arm, watch in watches.items() if fallen(watch)]:
-        generations[arm] += 1
-        drops[arm] = watches.pop(arm).drop_ppm
+    moves = {arm: move for arm, move in before.moves.items() if generations.get(arm) == before.generations.get(arm)}
+    for arm, watch in list(watches.items()):
+        if (move := moved_ppm(watch)) is not None:
+            generations[arm] += 1
+            moves[arm] = move
+            del watches[arm]
     leaves = _leaves(kept, generations, now_ms)
-    beliefs = {**(priors or {}), **_set_aside(kept, generations, drops, now_ms)}
+    beliefs = {**(priors or {}), **_set_aside(kept, generations, moves, now_ms)}
     return _sealed(
         Snapshot(
             made_ms=now_ms,
@@ -95,7 +97,7 @@ def build_snapshot(
             day=now_ms // 86_400_000,
             spent_nanodollars=dict(spent_nanodollars or {}),
             fingerprint="",
-            drops=dict(sorted(drops.items())),
+            moves=dict(sorted(moves.items())),
             watches=dict(sorted(watches.items())),
         )
     )
@@ -106,14 +108,14 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "cells": {cluster: _rows(arms) for cluster, arms in snapshot.cells.items()},
         "day": snapshot.day,
-        "drops": dict(snapshot.drops),
-        "generations": dict(snapshot.generations),
+                "generations": dict(snapshot.generations),
         "made_ms": snapshot.made_ms,
+        "moves": dict(snapshot.moves),
         "outcomes": dict(snapshot.outcomes),
         "overall": _rows(snapshot.overall),
         "spent_nanodollars": dict(snapshot.spent_nanodollars),
         "tasks": {task: _rows(arms) for task, arms in snapshot.tasks.items()},
-        "watches": {arm: list(astuple(watch)) for arm, watch in snapshot.watches.items()},
+        "watches": {arm: [*astuple(watch.fall), *astuple(watch.rise)] for arm, watch in snapshot.watches.items()},
     }
 
 
@@ -130,8 +132,8 @@ def snapshot_from_document(document: Mapping[str, Any]) -> Snapshot:
             day=document["day"],
             spent_nanodollars=document["spent_nanodollars"],
             fingerprint="",
-            drops=document["drops"],
-            watches={arm: Watch(*row) for arm, row in document["watches"].items()},
+            moves=document["moves"],
+            watches={arm: Watch(Score(*row[:3]), Score(*row[3:])) for arm, row in document["watches"].items()},
         )
     )
 
@@ -188,17 +190,17 @@ def _watched(leaves: Mapping[Leaf, Sums], before: Snapshot, generations: Mapping
 
 
 def _set_aside(
-    rows: Iterable[CellRow], generations: Mapping[str, int], drops: Mapping[str, int], now_ms: int
+    rows: Iterable[CellRow], generations: Mapping[str, int], moves: Mapping[str, int], now_ms: int
 ) -> dict[str, Belief]:
-    """Prior of each fallen arm: what its last generation had come to, less the fall."""
-    last = {arm: generations[arm] - 1 for arm in drops}
-    records: dict[str, Evidence] = {arm: Evidence() for arm in drops}
+    """Prior of each moved arm: what its last generation had come to, moved as far."""
+    last = {arm: generations[arm] - 1 for arm in moves}
+    records: dict[str, Evidence] = {arm: Evidence() for arm in moves}
     old = [row for row in rows if row.arm in last]
     for (_, _, arm), sums in _leaves(old, last, now_ms).items():
         records[arm] += evidence_of(sums, decay_weight(now_ms))
     beliefs = {arm: updated(record, _STRANGER, PRIOR.strength_milli) for arm, record in records.items()}
     return {
-        arm: replace(belief.moved(-drops[arm]), weight_milli=min(belief.weight_milli, _FALLEN_WEIGHT_MILLI))
+        arm: replace(belief.moved(moves[arm]), weight_milli=min(belief.weight_milli, _MOVED_WEIGHT_MILLI))
         for arm, belief in beliefs.items()
     }
 

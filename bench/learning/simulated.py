@@ -38,14 +38,14 @@ def floor_policy(arms: tuple[str, ...]) -> Policy:
 
 
 def proven_policy(arms: tuple[str, ...]) -> Policy:
-    """The same, `proven 90%`; the dearest arm serves until one is."""
-    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6), 900_000), until="birch/m7")
+    """The same, `proven 90%`; the likeliest arm serves until one is."""
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6), 900_000))
 
 
-def _policy(arms: tuple[str, ...], pick: PickTerm, *floors: Floor, until: str | None = None) -> Policy:
+def _policy(arms: tuple[str, ...], pick: PickTerm, *floors: Floor) -> Policy:
     explore = Explore(50_000, 300_000)
-    route = Route("general", And(()), ("all",), (pick,), floors=floors, until_proven=until, explore=explore)
-    return Policy("bench/simulated", (*TASKS, "other"), (Tier("all", arms),), (), (), route, (arms[-1],))
+    route = Route("general", And(()), ("all",), (pick,), floors=floors, explore=explore)
+    return Policy("bench/simulated", (*TASKS, "other"), (Tier("all", arms),), (), (), route, ("birch/m7",))
 
 
 def measured(found: World, served: Sequence[str], router: Router) -> dict[str, float]:

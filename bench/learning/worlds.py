@@ -174,3 +174,30 @@ def _ranked(
 
 def _clamped(rate: float) -> float:
     return min(0.985, max(0.02, rate))
+
+
+def flip_world(seed: int, length: int = 8_000) -> World:
+    """A quality flip alone: the arm that is best by a clear margin and a middling one exchange rates half-way."""
+    chance = random.Random(f"flip {seed}")
+    models = [Model(f"ash/m{place}", "ash", f"m{place}", 200_000, 800_000) for place in range(MODELS)]
+    catalog = Catalog.build(models, {})
+    envelopes = tuple(
+        build_envelope(task_type=task, context_tokens=size, tools_used=tools, estimated_tokens=size + 300)
+        for task in TASKS
+        for size, tools in SIZES
+    )
+    arms = tuple(model.arm for model in models)
+    best, middling = chance.sample(arms, 2)
+    means = {arm: chance.uniform(0.60, 0.78) for arm in arms} | {best: 0.92, middling: 0.74}
+    start = {(e, arm): _clamped(means[arm] + chance.gauss(0, 0.02)) for e in envelopes for arm in arms}
+    flipped = start | {(e, best): start[e, middling] for e in envelopes}
+    flipped |= {(e, middling): start[e, best] for e in envelopes}
+    times = arrivals(length, chance)
+    shapes = chance.choices(envelopes, k=length)
+    calls = tuple(Call(n, at, shape, arms) for n, (at, shape) in enumerate(zip(times, shapes, strict=True)))
+    never = length + 1
+    changes = (length // 2, never, never)
+    costs = {(e, arm): 100_000.0 for e in envelopes for arm in arms}
+    return World(
+        calls, catalog, (start, flipped, flipped, flipped), costs, changes, best, best, dict.fromkeys(start, 0.0), seed
+    )
