@@ -1,7 +1,7 @@
 """Who is explored, and with what probability: closed-form propensities in integer ppm that sum to 1,000,000.
 
 Order of the caps: the policy's exploration cap first; inside it the support share (uniform over allowed arms, so that
-back-tests stay unbiased); the rest goes to arms by the square of what trying them is expected to gain. What an arm
+back-tests stay unbiased); the rest goes to arms in proportion to what trying them is expected to gain. What an arm
 cannot gain is not spent on: an arm whose expected gain is negligible keeps only its support.
 """
 
@@ -39,9 +39,9 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
     support = min(cap, SUPPORT_PPM)
     shares = {option.arm: support // len(options) for option in others}
     left = cap - support if not route.floors or pick.state != "cleared" else (cap - support) * max(gains.values(), default=0) // PPM
-    total = sum(gain * gain for gain in gains.values())
+    total = sum(gains.values())
     for option, gain in gains.items():
-        shares[option.arm] += left * gain * gain // total
+        shares[option.arm] += left * gain // total
     return {**shares, pick.arm: PPM - sum(shares.values())}
 
 
