@@ -8,6 +8,7 @@ cannot gain is not spent on: an arm whose expected gain is negligible keeps only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 
 from policy_engine.beta import softplus
 from policy_engine.selection import Option, utility_ppm
@@ -19,7 +20,8 @@ SUPPORT_PPM = 10_000
 #: Expected gain, ppm of a success, below which an arm is not tried, and above which its cell counts as unproven.
 NEGLIGIBLE_PPM = 3_000
 UNPROVEN_PPM = 20_000
-LIKELY_PPM = 100_000
+#: Chance of clearing a floor below which an unproven arm is not tried for it.
+UNLIKELY_PPM = 100_000
 #: Scale of the logistic distribution nearest to a normal of unit deviation (Camilli 1994).
 _LOGISTIC = 1 / 1.702
 
@@ -34,28 +36,41 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
         return {option.arm: PPM if option is pick else 0 for option in options}
     others = [option for option in options if option is not pick]
     gains = _gains(others, order, pick, route)
-    unproven = pick.state == "unproven" or (not route.floors and max(gains.values(), default=0) > UNPROVEN_PPM)
-    cap = _cap(explore, unproven)
+    cap = _cap(explore, pick, route, gains)
     support = min(cap, SUPPORT_PPM)
     shares = {option.arm: support // len(options) for option in others}
-    left = cap - support if not route.floors or pick.state != "cleared" else (cap - support) * max(gains.values(), default=0) // PPM
+    room = cap - support
+    if pick.state == "cleared":
+        # A cleared floor is only worth leaving as far as a cheaper arm is likely to clear it too.
+        room = room * max(gains.values(), default=0) // PPM
     total = sum(gains.values())
     for option, gain in gains.items():
-        shares[option.arm] += left * gain // total
+        shares[option.arm] += room * gain // total
     return {**shares, pick.arm: PPM - sum(shares.values())}
 
 
-def _cap(explore: Explore, unproven: bool) -> int:
-    return explore.rate_ppm if explore.unproven_ppm is None or not unproven else explore.unproven_ppm
+def _cap(explore: Explore, pick: Option, route: Route, gains: dict[Option, int]) -> int:
+    """The higher rate while no arm has cleared the floors or, without floors, much may still be gained."""
+    open_question = not route.floors and max(gains.values(), default=0) > UNPROVEN_PPM
+    if explore.unproven_ppm is not None and (open_question or pick.state in ("unproven", "failed")):
+        return explore.unproven_ppm
+    return explore.rate_ppm
 
 
 def _gains(others: Sequence[Option], order: Sequence[Option], pick: Option, route: Route) -> dict[Option, int]:
-    """What serving an arm in the pick's place would gain if more were known of it, ppm of a success."""
+    """What serving an arm in the pick's place would gain if more were known of it: the chance that it clears the
+    floors, or the expected improvement of value, or whether its speed is unknown; nothing where nothing is learned.
+    """
     first = route.pick[0]
-    if first.rule in ("best_value", "best_quality") and not route.floors:
+    if route.floors:
+        ahead = order[: order.index(pick)] if pick.state == "cleared" else others
+        unproven = [option for option in ahead if option.state == "unproven" and option is not pick]
+        return {option: option.confidence_ppm for option in unproven if option.confidence_ppm > UNLIKELY_PPM}
+    if first.rule in ("best_value", "best_quality"):
         return _value_gains(others, pick, first.value_nanodollars)
-    ahead = others if pick.state != "cleared" else order[: order.index(pick)]
-    return {o: o.confidence_ppm for o in others if o in ahead and o.state == "unproven" and o.confidence_ppm > LIKELY_PPM}
+    if first.rule == "fastest":
+        return {option: UNPROVEN_PPM for option in others if option.estimate.latency_p95_ms is None}
+    return {}
 
 
 def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int | None) -> dict[Option, int]:
@@ -64,7 +79,7 @@ def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int 
     best, best_variance = utility_ppm(pick, value_nanodollars), _variance(pick)
     for option in others:
         gap = (utility_ppm(option, value_nanodollars) - best) / PPM
-        scale = _LOGISTIC * (_variance(option) + best_variance) ** 0.5
+        scale = _LOGISTIC * sqrt(_variance(option) + best_variance)
         gain = int(PPM * scale * softplus(gap / scale))
         if gain > NEGLIGIBLE_PPM:
             found[option] = gain

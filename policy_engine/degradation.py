@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 
 from policy_engine.beta import natural_log
 from policy_engine.estimate import MILLI, Estimate
@@ -84,5 +85,5 @@ def _added(score: Score, found: Arrivals, sign: int) -> Score:
 def _cautious(expected: Estimate, sign: int) -> float:
     """Expected success rate, one posterior standard deviation towards the move: a young cell's error is no move."""
     mean = expected.success_ppm / PPM
-    deviation = (mean * (1 - mean) / (expected.strength_milli / MILLI + 1)) ** 0.5
+    deviation = sqrt(mean * (1 - mean) / (expected.strength_milli / MILLI + 1))
     return min(0.97, max(0.03, mean + sign * deviation))

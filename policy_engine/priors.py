@@ -20,7 +20,7 @@ LEAST_OUTCOMES = 50
 SHARED_WEIGHT_MILLI = 20 * MILLI
 _ROUNDED_PPM = 10_000
 #: Success per doubling of the list price, and how far price alone may move a prior. A convention, not fitted to data.
-PER_DOUBLING_PPM = 30_000
+PER_DOUBLING_PPM = 15_000
 _MOST_PPM = 120_000
 _LN2 = 0.6931471805599453
 
