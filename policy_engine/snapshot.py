@@ -37,8 +37,8 @@ class Snapshot:
 
     `cells` by cluster; `tasks` and `overall` hold what an unseen cell of that task, or of an unseen task, is given; in
     both, arm `*` stands for arms never tried. `generations`, `moves`: how often an arm's record was set aside, and how
-    far (ppm, signed) it had moved then. `watches`: the scores that notice. `outcomes`: raw floor-relevant outcomes by arm, of its
-    generation. `spent_nanodollars`: money spent on exploration today (UTC day `day`) by route.
+    far (ppm, signed) it had moved then. `watches`: the scores that notice. `outcomes`: raw floor-relevant outcomes by
+    arm, of its generation. `spent_nanodollars`: money spent on exploration today (UTC day `day`) by route.
     """
 
     made_ms: int
@@ -205,6 +205,4 @@ def _set_aside(
     }
 
 
-EMPTY = _sealed(
-    Snapshot(0, {}, {}, {}, {}, {}, 0, {}, "", {}, {}),
-)
+EMPTY = _sealed(Snapshot(0, {}, {}, {}, {}, {}, 0, {}, "", {}, {}))
