@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from policy_engine.statistics import Sums
 from policy_lang.ir import PPM
 
-__all__ = ["MILLI", "PRIOR", "Belief", "Estimate", "Evidence", "estimate_row", "evidence_of", "estimated", "updated"]
+__all__ = ["MILLI", "PRIOR", "Belief", "Estimate", "Evidence", "estimate_row", "estimated", "evidence_of", "updated"]
 
 MILLI = 1_000
 #: Pseudo-outcomes of the prior: what an arm is given that nobody has tried.

@@ -108,7 +108,7 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "cells": {cluster: _rows(arms) for cluster, arms in snapshot.cells.items()},
         "day": snapshot.day,
-                "generations": dict(snapshot.generations),
+        "generations": dict(snapshot.generations),
         "made_ms": snapshot.made_ms,
         "moves": dict(snapshot.moves),
         "outcomes": dict(snapshot.outcomes),

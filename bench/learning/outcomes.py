@@ -128,7 +128,7 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     assert at is not None
     if trial.calls[0].arms == trial.calls[-1].arms:
         return {"eviction_decisions": _first(served[at:], lambda window: window.count(arm) <= 10, 100)}
-    best_in = _tasks_where_best(trial, at, arm)
+    best_in = _tasks_where_best(trial, arm)
     mine = [n for n in range(at, len(served)) if trial.calls[n].envelope.task_type in best_in]
     reached = _first([served[n] for n in mine], lambda window: 2 * window.count(arm) >= len(window), 50)
     tail = [n for n in mine if at + 1_500 <= n < at + 2_000]
@@ -140,7 +140,7 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     return {"adoption_decisions": mine[place] - at, "adopted_shapes_pct": 100 * won}
 
 
-def _tasks_where_best(trial: Trial, at: int, arm: str) -> set[str]:
+def _tasks_where_best(trial: Trial, arm: str) -> set[str]:
     sums: dict[str, dict[str, float]] = {}
     for n in range(len(trial.calls)):
         task = sums.setdefault(trial.calls[n].envelope.task_type, {})
@@ -242,8 +242,11 @@ def wanted(rivals: str) -> tuple[str, ...]:
         return ()
     if rivals != "all":
         return tuple(rivals.split(","))
-    return tuple(name for name in LEARNERS if find_spec(name.partition("_")[0].replace("vw", "vowpalwabbit")) or
-                 not name.startswith(("vw", "mabwiser")))
+    return tuple(
+        name
+        for name in LEARNERS
+        if find_spec(name.partition("_")[0].replace("vw", "vowpalwabbit")) or not name.startswith(("vw", "mabwiser"))
+    )
 
 
 def task_table(trial: Trial) -> list[str]:
@@ -280,7 +283,9 @@ def reported(
     """The JSON of a run: ours at the top, a row per baseline and rival, each figure with its interval."""
     figures = {name: {key: mean_interval([r[key] for r in found]) for key in found[0]} for name, found in rows.items()}
     ahead = {
-        name: mean_interval([a["net_utility_pct"] - b["net_utility_pct"] for a, b in zip(rows["pointsman"], found)])
+        name: mean_interval(
+            [a["net_utility_pct"] - b["net_utility_pct"] for a, b in zip(rows["pointsman"], found, strict=True)]
+        )
         for name, found in rows.items()
     }
     ours = figures.pop("pointsman")
@@ -303,7 +308,9 @@ def reported(
 
 
 def _table(rows: dict[str, list[dict[str, float]]]) -> str:
-    lines = [f"{'router':24s} {'net utility':>11s} {'% of best':>9s} {'quality %':>9s} {'cost %':>8s} {'last 1000 %':>11s}"]
+    lines = [
+        f"{'router':24s} {'net utility':>11s} {'% of best':>9s} {'quality %':>9s} {'cost %':>8s} {'last 1000 %':>11s}"
+    ]
     for name, found in rows.items():
         mean = {key: fmean(row[key] for row in found) for key in found[0]}
         lines.append(

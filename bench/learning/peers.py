@@ -1,4 +1,4 @@
-"""The peers live in an environment of their own (`requirements/bench.txt` into `.venvs/bench`), next to the project's."""
+"""The peers live in an environment of their own: `requirements/bench.txt` into `.venvs/bench`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ Net utility is the expected one, in percent of an oracle that knows every rate. 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -111,9 +110,7 @@ def routers(found: World, seed: int, names: Sequence[str]) -> list[Router]:
         ours.append(EngineRouter({"floor": floor_policy, "proven": proven_policy}[kind], catalog, seed))
         ours[-1].name = f"pointsman, {kind}"
     first = found.calls[: found.changes[0]]
-    table = max(
-        found.calls[0].arms, key=lambda arm: fmean(found.utility(call.number, arm) for call in first)
-    )
+    table = max(found.calls[0].arms, key=lambda arm: fmean(found.utility(call.number, arm) for call in first))
     ours += [Always(*common, arm=table, name="best static arm at start"), Random(*common)]
     ours += [LEARNERS[name](*common) for name in names]
     return ours
@@ -128,11 +125,20 @@ def main() -> None:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         found = world(seed, options.length)
         for router in routers(found, seed, names):
-            rows.setdefault(router.name, []).append(measured(found, play(router, found.calls, found.answer, seed), router))
-        print(f"seed {seed}", {n: round(r[-1]["net_utility_pct"], 1) for n, r in rows.items()}, file=sys.stderr, flush=True)
+            rows.setdefault(router.name, []).append(
+                measured(found, play(router, found.calls, found.answer, seed), router)
+            )
+        print(
+            f"seed {seed}",
+            {n: round(r[-1]["net_utility_pct"], 1) for n, r in rows.items()},
+            file=sys.stderr,
+            flush=True,
+        )
     for name, found_rows in rows.items():
         utility = mean_interval([row["net_utility_pct"] for row in found_rows])
-        behind = [r["net_utility_pct"] - o["net_utility_pct"] for r, o in zip(rows["pointsman"], found_rows, strict=True)]
+        behind = [
+            r["net_utility_pct"] - o["net_utility_pct"] for r, o in zip(rows["pointsman"], found_rows, strict=True)
+        ]
         ahead = mean_interval(behind)
         line = f"{name:26s} {utility['mean']:6.2f} [{utility['low']:.2f}, {utility['high']:.2f}]"
         line += f"  ours ahead {ahead['mean']:+.2f} [{ahead['low']:+.2f}, {ahead['high']:+.2f}]"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 from online import Call, Outcome
-from recorded import START_MS, arrivals
+from recorded import arrivals
 
 from policy_lang.catalog import Catalog, Model
 from policy_lang.envelope import Envelope, build_envelope
@@ -104,9 +104,7 @@ def world(seed: int, length: int = 15_000, *, degrade: bool = True) -> World:
         for number, (at, shape) in enumerate(zip(times, shapes, strict=True))
     )
     drift = {key: chance.gauss(0, 0.03) for key in start}
-    return World(
-        calls, catalog, (start, degraded, degraded, flipped), costs, changes, favourite, sunk, drift, seed
-    )
+    return World(calls, catalog, (start, degraded, degraded, flipped), costs, changes, favourite, sunk, drift, seed)
 
 
 def _model(place: int, chance: random.Random) -> Model:
@@ -116,7 +114,9 @@ def _model(place: int, chance: random.Random) -> Model:
     return Model(f"{provider}/m{place}", provider, f"m{place}", price, round(price * chance.uniform(4, 5)))
 
 
-def _rates(envelopes: tuple[Envelope, ...], catalog: Catalog, chance: random.Random) -> dict[tuple[Envelope, str], float]:
+def _rates(
+    envelopes: tuple[Envelope, ...], catalog: Catalog, chance: random.Random
+) -> dict[tuple[Envelope, str], float]:
     rates = {}
     hard = {task: chance.gauss(0, 0.7) for task in TASKS}
     shape_hard = {envelope: chance.gauss(0, 0.4) for envelope in envelopes}
@@ -132,7 +132,9 @@ def _rates(envelopes: tuple[Envelope, ...], catalog: Catalog, chance: random.Ran
     return rates
 
 
-def _costs(envelopes: tuple[Envelope, ...], catalog: Catalog, chance: random.Random) -> dict[tuple[Envelope, str], float]:
+def _costs(
+    envelopes: tuple[Envelope, ...], catalog: Catalog, chance: random.Random
+) -> dict[tuple[Envelope, str], float]:
     found = {}
     for arm, model in catalog.models.items():
         wordy = chance.uniform(0.7, 1.4)
@@ -167,7 +169,9 @@ def _ranked(
     """Arms by their mean net utility over the traffic, best first."""
 
     def mean(arm: str) -> float:
-        return sum(w * (rates[e, arm] - costs[e, arm] / VALUE_NANODOLLARS) for e, w in zip(envelopes, weights, strict=True))
+        return sum(
+            w * (rates[e, arm] - costs[e, arm] / VALUE_NANODOLLARS) for e, w in zip(envelopes, weights, strict=True)
+        )
 
     return sorted(arms, key=mean, reverse=True)
 
