@@ -128,7 +128,7 @@ def _outcome(row: Mapping[str, object], price: tuple[int, int], graded: bool) ->
 
 
 def _prices(path: Path, rows: Sequence[Mapping[str, object]], models: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Pico-dollars per token in and out: `prices.csv` beside the file, else the file's mean cost of a call as 1,000 tokens."""
+    """Pico-dollars per token in and out: `prices.csv` beside the file, else a call's mean cost as 1,000 tokens."""
     listed = {}
     beside = path.with_name("prices.csv")
     if beside.exists():
