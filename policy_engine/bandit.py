@@ -1,14 +1,14 @@
 """Who is explored, and with what probability: closed-form propensities in integer ppm that sum to 1,000,000.
 
 Order of the caps: the policy's exploration cap first; inside it the support share (uniform over allowed arms, so that
-back-tests stay unbiased); the rest goes to arms in proportion to what trying them is expected to gain. What an arm
+back-tests stay unbiased); the rest goes to arms by what trying them is expected to gain (to the power 3/2). What an arm
 cannot gain is not spent on: an arm whose expected gain is negligible keeps only its support.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import isqrt, sqrt
 
 from policy_engine.beta import softplus
 from policy_engine.selection import Option, utility_ppm
@@ -43,9 +43,11 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
     if pick.state == "cleared":
         # A cleared floor is only worth leaving as far as a cheaper arm is likely to clear it too.
         room = room * max(gains.values(), default=0) // PPM
-    total = sum(gains.values())
-    for option, gain in gains.items():
-        shares[option.arm] += room * gain // total
+    # Between proportional (a bad start is never revisited) and greedy (most is spent on what is soon settled).
+    weights = {option: gain * isqrt(gain) for option, gain in gains.items()}
+    total = sum(weights.values())
+    for option, weight in weights.items():
+        shares[option.arm] += room * weight // total
     return {**shares, pick.arm: PPM - sum(shares.values())}
 
 

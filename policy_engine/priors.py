@@ -40,22 +40,22 @@ def catalog_priors(models: Iterable[Model], overall: Mapping[str, Estimate] | No
     every doubling). Where none was tried the prior is the engine's own, moved by the price against the median price.
     """
     rows = sorted(models, key=lambda model: model.arm)
-    tried = {m.arm: found for m in rows if overall and (found := overall.get(m.arm)) is not None}
+    known = overall or {}
+    tried = {model.arm: known[model.arm] for model in rows if model.arm in known}
     octaves = {m.arm: natural_log(max(1, m.price_in * 3 + m.price_out)) / _LN2 for m in rows}
     middle = sorted(octaves.values())[len(octaves) // 2] if octaves else 0.0
-    priors: dict[str, Belief] = {}
+    beliefs = {}
     for model in rows:
-        others = [other for other in rows if other.arm in tried and other != model]
+        others = [other for other in rows if other.arm in tried and other.arm != model.arm]
         near = [(_nearness(model, other, octaves), octaves[other.arm], tried[other.arm]) for other in others]
+        near = near or [(1.0, middle, PRIOR)]
         total = sum(weight for weight, _, _ in near)
-        if total < 1e-6:
-            near, total = [(1.0, middle, PRIOR)], 1.0
         price = sum(weight * octave for weight, octave, _ in near) / total
         mean = sum(weight * estimate.success_ppm for weight, _, estimate in near) / total
         quality = sum(weight * estimate.quality_ppm for weight, _, estimate in near) / total
         moved = min(_MOST_PPM, max(-_MOST_PPM, round((octaves[model.arm] - price) * PER_DOUBLING_PPM)))
-        priors[model.arm] = Belief(round(mean), round(quality), PRIOR.strength_milli).moved(moved)
-    return priors
+        beliefs[model.arm] = Belief(round(mean), round(quality), PRIOR.strength_milli).moved(moved)
+    return beliefs
 
 
 def shared_priors(records: Mapping[str, Sequence[TenantMean]]) -> dict[str, Belief]:

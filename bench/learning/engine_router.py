@@ -12,6 +12,7 @@ from policy_engine.selection import utility_ppm
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot
 from policy_engine.statistics import CellRow, epoch_of, outcome_sums, quality_sums
 from policy_engine.table import Table, compile_table
+from policy_engine.wire import Outcome as Verdict
 from policy_engine.wire import RouteRequest, TelemetryRecord
 from policy_lang.catalog import Catalog
 from policy_lang.ir import PPM, Policy
@@ -107,10 +108,9 @@ class InverseGapRouter(EngineRouter):
 
 
 def _increments(outcome: Outcome, arm: str, at_ms: int) -> list[Mapping[str, int]]:
+    verdict: Verdict = "ok" if outcome.quality >= 0.5 else "wrong"
     if outcome.provider_fault:
         verdict = "unavailable"
-    else:
-        verdict = "ok" if outcome.quality >= 0.5 else "wrong"
     record = TelemetryRecord(
         "t" * 20,
         0,

@@ -24,7 +24,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call. quality in 0..1, `graded` where it is more than right or wrong; tokens None where unknown."""
+    """What came of a call. quality in 0..1, `graded` where it is more than right or wrong; tokens None if unknown."""
 
     quality: float
     cost_nanodollars: int

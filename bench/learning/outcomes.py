@@ -11,25 +11,33 @@ the output is one JSON object. Feedback is late: latency of the call, reporting 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+from peers import under_bench_venv
+
+under_bench_venv(ROOT)
+
 import recorded as replayed
 from engine_router import EngineRouter
-from intervals import mean_interval
+from intervals import mean_interval, median
 from online import Call, Outcome, Router, play
 from recorded import Recorded
+from rivals import LEARNERS, Always, Random
 
 from policy_lang.ir import And, Explore, PickTerm, Policy, Route, Tier
 
 _WINDOW = 1_000
+#: Without `--passes` the file is gone through until so many decisions are made.
+_LEAST_CALLS = 5_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def measured(trial: Trial, served: Sequence[str], explored: Sequence[bool] | Non
         * sum(trial.answers[n][served[n]].cost_nanodollars for n in numbers)
         / sum(trial.answers[n][strong].cost_nanodollars for n in numbers),
     }
-    arms = always(trial)
+    arms = static_arms(trial)
     utility, best = trial.mean_utility(served), max(arms.values())
     random = fmean(fmean(trial.utility(n, m) for m in trial.calls[n].arms) for n in numbers)
     found |= {
@@ -101,7 +109,7 @@ def measured(trial: Trial, served: Sequence[str], explored: Sequence[bool] | Non
     return found
 
 
-def always(trial: Trial) -> dict[str, float]:
+def static_arms(trial: Trial) -> dict[str, float]:
     """Mean net utility of each static arm that may serve throughout; an arm that joins is not one."""
     whole = trial.calls[0].arms
     return {m: fmean(trial.utility(n, m) for n in range(len(trial.calls))) for m in whole}
@@ -120,7 +128,7 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     assert at is not None
     if trial.calls[0].arms == trial.calls[-1].arms:
         return {"eviction_decisions": _first(served[at:], lambda window: window.count(arm) <= 10, 100)}
-    best_in = _tasks_where_best(trial, at, arm)
+    best_in = _tasks_where_best(trial, arm)
     mine = [n for n in range(at, len(served)) if trial.calls[n].envelope.task_type in best_in]
     reached = _first([served[n] for n in mine], lambda window: 2 * window.count(arm) >= len(window), 50)
     tail = [n for n in mine if at + 1_500 <= n < at + 2_000]
@@ -132,7 +140,7 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     return {"adoption_decisions": mine[place] - at, "adopted_shapes_pct": 100 * won}
 
 
-def _tasks_where_best(trial: Trial, at: int, arm: str) -> set[str]:
+def _tasks_where_best(trial: Trial, arm: str) -> set[str]:
     sums: dict[str, dict[str, float]] = {}
     for n in range(len(trial.calls)):
         task = sums.setdefault(trial.calls[n].envelope.task_type, {})
@@ -187,21 +195,129 @@ def run(trial: Trial, router: Router, seed: int) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
+    chosen = options.models.split(",") if options.models else None
     everything = replayed.load(options.file)
-    models = options.models.split(",") if options.models else None
-    recorded = replayed.load(options.file, models, structure=options.scenario != "onetask")
+    recorded = replayed.load(options.file, chosen, structure=options.scenario != "onetask")
+    if options.strong not in recorded.models:
+        raise SystemExit(f"`{options.strong}` is not among the models: {', '.join(recorded.models)}")
     worst = min(everything.models, key=everything.mean_quality)
-    if worst not in recorded.models and options.scenario == "flip":
+    if options.scenario == "flip" and worst not in recorded.models:
         recorded = _with_hidden(options.file, recorded, worst)
-    passes = options.passes or -(-5_000 // len(recorded.envelopes))
+    passes = options.passes or -(-_LEAST_CALLS // len(recorded.envelopes))
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         trial = scenario(recorded, options.scenario, options.strong, options.strong_weight, passes, seed, worst)
-        policy = default_policy(recorded, options.strong, trial.value_nanodollars)
-        started = time.perf_counter()
-        rows.setdefault("pointsman", []).append(run(trial, Pointsman(trial, seed, policy), seed))
-        print(seed, f"{time.perf_counter() - started:.1f}s", {k: round(v, 3) for k, v in rows["pointsman"][-1].items()})
-    print({k: mean_interval([r[k] for r in rows["pointsman"]]) for k in rows["pointsman"][0]})
+        for name, found in one_seed(trial, options, seed).items():
+            rows.setdefault(name, []).append(found)
+        print(f"seed {seed}: net utility {rows['pointsman'][-1]['net_utility_pct']:.1f} %", file=sys.stderr, flush=True)
+    report = reported(rows, recorded, options, passes)
+    if options.format == "table":
+        print(_table(rows))
+    print(json.dumps(report))
+
+
+def one_seed(trial: Trial, options: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
+    """Ours, the static baselines in hindsight, and the rivals, on the same calls and answers."""
+    recorded = trial.recorded
+    policy = default_policy(recorded, options.strong, trial.value_nanodollars)
+    if options.policy:
+        policy = written_policy(options.policy, recorded)
+    rows = {"pointsman": run(trial, Pointsman(trial, seed, policy), seed)}
+    prices = {model: replayed.list_price(recorded, model) for model in recorded.models}
+    common = (recorded.models, recorded.tasks, trial.value_nanodollars, prices, seed)
+    always = {"all_strong": options.strong, "all_cheap": min(prices, key=prices.__getitem__)}
+    always["best_static"] = max(static := static_arms(trial), key=static.__getitem__)
+    for name, arm in always.items():
+        rows[name] = run(trial, Always(*common, arm=arm, name=name), seed)
+    rows["best_task_table"] = measured(trial, task_table(trial), None)
+    rows["random"] = run(trial, Random(*common), seed)
+    for name in wanted(options.rivals):
+        rows[name] = run(trial, LEARNERS[name](*common), seed)
+    return rows
+
+
+def wanted(rivals: str) -> tuple[str, ...]:
+    """Names of the learning rivals; those whose package is missing are left out of `all`."""
+    if rivals == "none":
+        return ()
+    if rivals != "all":
+        return tuple(rivals.split(","))
+    return tuple(
+        name
+        for name in LEARNERS
+        if find_spec(name.partition("_")[0].replace("vw", "vowpalwabbit")) or not name.startswith(("vw", "mabwiser"))
+    )
+
+
+def task_table(trial: Trial) -> list[str]:
+    """The best arm of each task over the whole run, known in hindsight."""
+    sums: dict[str, dict[str, float]] = {}
+    for call in trial.calls:
+        task = sums.setdefault(call.envelope.task_type, {})
+        for model in trial.calls[0].arms:
+            task[model] = task.get(model, 0.0) + trial.utility(call.number, model)
+    best = {task: max(found, key=found.__getitem__) for task, found in sums.items()}
+    return [best[call.envelope.task_type] for call in trial.calls]
+
+
+def written_policy(path: Path, recorded: Recorded) -> Callable[[tuple[str, ...]], Policy]:
+    """A policy file over the file's models; an arm that has not joined yet is left out of its tiers."""
+    from policy_lang.compiler import compile_policy
+
+    compiled = compile_policy(path.read_bytes(), recorded.catalog, str(path))
+    if compiled.policy is None:
+        raise SystemExit(compiled.render())
+    whole = compiled.policy
+
+    def policy(models: tuple[str, ...]) -> Policy:
+        arms = {replayed.arm_of(model) for model in models}
+        tiers = tuple(replace(t, arms=kept) for t in whole.tiers if (kept := tuple(a for a in t.arms if a in arms)))
+        return replace(whole, tiers=tiers)
+
+    return policy
+
+
+def reported(
+    rows: dict[str, list[dict[str, float]]], recorded: Recorded, options: argparse.Namespace, passes: int
+) -> dict[str, object]:
+    """The JSON of a run: ours at the top, a row per baseline and rival, each figure with its interval."""
+    figures = {name: {key: mean_interval([r[key] for r in found]) for key in found[0]} for name, found in rows.items()}
+    ahead = {
+        name: mean_interval(
+            [a["net_utility_pct"] - b["net_utility_pct"] for a, b in zip(rows["pointsman"], found, strict=True)]
+        )
+        for name, found in rows.items()
+    }
+    ours = figures.pop("pointsman")
+    for key in ("eviction_decisions", "adoption_decisions"):
+        if key in ours:
+            ours[f"{key}_median"] = median([row[key] for row in rows["pointsman"]])
+    value = recorded.mean_cost(options.strong) / options.strong_weight
+    return {
+        "file": options.file.name,
+        "scenario": options.scenario,
+        "strong": options.strong,
+        "strong_weight": options.strong_weight,
+        "value_dollars_per_success": round(value / 1e9, 8),
+        "models": len(recorded.models),
+        "decisions": passes * len(recorded.envelopes),
+        "seeds": options.seeds,
+        **ours,
+        "rivals": {name: {**found, "ours_ahead_pct": ahead[name]} for name, found in figures.items()},
+    }
+
+
+def _table(rows: dict[str, list[dict[str, float]]]) -> str:
+    lines = [
+        f"{'router':24s} {'net utility':>11s} {'% of best':>9s} {'quality %':>9s} {'cost %':>8s} {'last 1000 %':>11s}"
+    ]
+    for name, found in rows.items():
+        mean = {key: fmean(row[key] for row in found) for key in found[0]}
+        lines.append(
+            f"{name:24s} {mean['net_utility']:11.4f} {mean['net_utility_pct']:9.2f} {mean['quality_pct']:9.2f}"
+            f" {mean['cost_pct']:8.2f} {mean['last_1000_pct']:11.2f}"
+        )
+    return "\n".join(lines)
 
 
 def _with_hidden(path: Path, recorded: Recorded, model: str) -> Recorded:

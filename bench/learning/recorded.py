@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -103,7 +104,7 @@ def _trace_gaps() -> tuple[int, ...]:
     if not TRACES.exists():
         return ()
     times = parquet.read_table(TRACES).column("t_ms").to_pylist()
-    return tuple(max(0, round(later - earlier)) for earlier, later in zip(times, times[1:], strict=False))
+    return tuple(max(0, round(later - earlier)) for earlier, later in pairwise(times))
 
 
 def _envelope(row: Mapping[str, object], names: Mapping[str, str], structure: bool) -> Envelope:
@@ -127,7 +128,7 @@ def _outcome(row: Mapping[str, object], price: tuple[int, int], graded: bool) ->
 
 
 def _prices(path: Path, rows: Sequence[Mapping[str, object]], models: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Pico-dollars per token in and out: from `prices.csv` beside the file, else the file's mean cost of 1,000 tokens."""
+    """Pico-dollars per token in and out: `prices.csv` beside the file, else a call's mean cost as 1,000 tokens."""
     listed = {}
     beside = path.with_name("prices.csv")
     if beside.exists():

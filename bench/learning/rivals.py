@@ -21,7 +21,9 @@ class Rival:
 
     name = "rival"
 
-    def __init__(self, arms: Sequence[str], tasks: Sequence[str], value: float, prices: dict[str, float], seed: int):
+    def __init__(
+        self, arms: Sequence[str], tasks: Sequence[str], value: float, prices: dict[str, float], seed: int
+    ) -> None:
         self.arms, self.tasks, self.value, self.prices = tuple(arms), tuple(tasks), value, prices
         self.chance = random.Random(f"{self.name} {seed}")
         self.seed = seed

@@ -16,6 +16,10 @@ from statistics import fmean
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+from peers import under_bench_venv
+
+under_bench_venv(ROOT)
+
 from engine_router import EngineRouter, InverseGapRouter
 from intervals import mean_interval, median
 from online import Router, play

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy_engine.bandit import SUPPORT_PPM, propensities
+from policy_engine.estimate import Estimate
+from policy_engine.selection import Option, ranked
+from policy_engine.table import Candidate
+from policy_lang.catalog import Model
+from policy_lang.ir import PPM, And, Explore, Floor, PickTerm, Route
+
+VALUE = PickTerm("best_value", value_nanodollars=10_000_000)
+USUAL = Explore(50_000, 300_000)
+
+
+def route(*, pick=VALUE, floors=(), explore=USUAL) -> Route:
+    return Route("general", And(()), ("all",), (pick,), floors=floors, explore=explore)
+
+
+def option(arm: str, *, cost: int = 1_000_000, good: int = 70, bad: int = 30, state="none", confidence=PPM) -> Option:
+    estimate = Estimate(good * 1_000, bad * 1_000, 0, good + bad, good * PPM // (good + bad))
+    candidate = Candidate(Model(arm, "a", arm[2:], 1, 1), "all", (), False)
+    return Option(candidate, estimate, cost, state, confidence, good + bad)
+
+
+def odds(options, found: Route) -> dict[str, int]:
+    order = ranked(options, found.pick)
+    pick = next((o for o in order if o.state in ("cleared", "none")), order[-1])
+    return propensities(options, order, pick, found)
+
+
+options_strategy = st.lists(
+    st.tuples(
+        st.integers(0, 10**8),
+        st.integers(1, 500),
+        st.integers(1, 500),
+        st.sampled_from(["cleared", "unproven", "failed"]),
+        st.integers(0, PPM),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(options_strategy, st.booleans(), st.integers(0, PPM), st.none() | st.integers(0, PPM))
+def test_propensities_are_whole_ppm_that_sum_to_a_million_within_the_cap(rows, floored, rate, unproven):
+    options = [
+        option(f"a/m{place}", cost=cost, good=good, bad=bad, state=state if floored else "none", confidence=confidence)
+        for place, (cost, good, bad, state, confidence) in enumerate(rows)
+    ]
+    floors = (Floor("success", 900_000, 900_000),) if floored else ()
+    found = odds(options, route(floors=floors, explore=Explore(rate, unproven)))
+    assert set(found) == {o.arm for o in options}
+    assert sum(found.values()) == PPM
+    assert min(found.values()) >= 0
+    assert PPM - max(found.values()) <= max(rate, unproven or 0) or max(rate, unproven or 0) > PPM // 2
+
+
+@given(st.permutations([option("a/x"), option("a/y", good=60, bad=40), option("a/z", cost=9_000_000)]))
+def test_the_order_of_options_does_not_matter(options):
+    assert odds(options, route()) == odds(sorted(options, key=lambda o: o.arm), route())
+
+
+def test_without_exploration_the_pick_has_all_of_it():
+    assert odds([option("a/x"), option("a/y", good=10)], route(explore=None)) == {"a/x": PPM, "a/y": 0}
+
+
+def test_an_arm_that_cannot_gain_keeps_only_its_support():
+    found = odds([option("a/x", good=900, bad=100), option("a/dear", cost=9_000_000, good=900, bad=100)], route())
+    assert found["a/dear"] == SUPPORT_PPM // 2
+
+
+def test_a_dearer_dominated_arm_is_never_preferred():
+    for dearer in (1, 1_000, 10**7):
+        cheap, dear = option("a/z"), option("a/a", cost=1_000_000 + dearer)
+        for pick in (VALUE, PickTerm("cheapest"), PickTerm("best_quality")):
+            found = odds([dear, cheap], route(pick=pick))
+            assert found["a/z"] > found["a/a"]
+
+
+def test_an_open_question_is_explored_at_the_higher_rate_and_a_settled_one_at_the_lower():
+    settled = [option("a/x", good=900, bad=100), option("a/y", good=850, bad=150)]
+    open_question = [option("a/x", good=9, bad=1), option("a/y", good=3, bad=1)]
+    assert PPM - odds(settled, route())["a/x"] <= 50_000
+    assert PPM - odds(open_question, route())["a/x"] > 200_000
+
+
+def test_a_failed_arm_is_not_explored_and_a_likely_one_is():
+    floors = (Floor("success", 900_000, 900_000),)
+    pick = option("a/pick", cost=5_000_000, state="cleared", confidence=950_000)
+    likely = option("a/likely", state="unproven", confidence=600_000)
+    failed = option("a/failed", state="failed", confidence=10_000)
+    found = odds([pick, likely, failed], route(pick=PickTerm("cheapest"), floors=floors))
+    assert found["a/failed"] == SUPPORT_PPM // 3
+    assert found["a/likely"] == SUPPORT_PPM // 3 + 40_000 * 600_000 // PPM
+
+
+def test_under_pick_fastest_an_arm_of_unknown_speed_is_tried():
+    known = Option(option("a/x").candidate, Estimate(1, 1, 1, 1, 1, latency_p95_ms=500), 1, "none", PPM, 5)
+    found = odds([known, option("a/new")], route(pick=PickTerm("fastest", metric="latency_p95")))
+    assert found["a/new"] > SUPPORT_PPM

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy_engine.estimate import Estimate
+from policy_engine.floors import floor_state
+from policy_lang.ir import PPM, Floor
+
+STEERING = (Floor("success", 900_000),)
+PROVEN = (Floor("success", 900_000, 900_000),)
+
+
+def estimate(good: int, bad: int, quality_ppm: int | None = None) -> Estimate:
+    mean = good * PPM // max(1, good + bad)
+    return Estimate(good * 1_000, bad * 1_000, 0, 0, mean if quality_ppm is None else quality_ppm)
+
+
+@pytest.mark.parametrize(
+    ("floors", "good", "bad", "state"),
+    [
+        ((), 1, 9, "none"),
+        (STEERING, 3, 1, "unproven"),  # the prior alone proves nothing
+        (STEERING, 46, 4, "cleared"),
+        (PROVEN, 46, 4, "unproven"),  # even odds are no proof
+        (PROVEN, 196, 4, "cleared"),
+        (PROVEN, 20, 20, "failed"),
+        (STEERING, 20, 20, "failed"),
+        ((*PROVEN, Floor("quality", 999_000)), 196, 4, "failed"),  # the worst of several
+    ],
+)
+def test_a_floor_has_three_states_by_evidence(floors, good, bad, state):
+    assert floor_state(floors, estimate(good, bad))[0] == state
+
+
+@given(st.integers(1, 400), st.integers(1, 60), st.integers(1, 60), st.sampled_from([STEERING, PROVEN]))
+def test_more_failures_never_raise_a_floor(good, bad, more, floors):
+    order = ["failed", "unproven", "cleared"]
+    before, confidence = floor_state(floors, estimate(good, bad))
+    after, lower = floor_state(floors, estimate(good, bad + more))
+    assert lower <= confidence + 1
+    # Evidence may turn a doubt into a verdict, but never failures into a clearance.
+    assert order.index(after) <= max(order.index(before), order.index("unproven"))
