@@ -39,8 +39,8 @@ def candidates_json(
     """The candidates as canonical JSON: one row each with its catalog row and estimate as used, its fate, odds and
     failing rules; then the same rows for a caller, without catalog rows and estimates.
 
-    fate: barred (outside the gates), filtered (by the route's `where`), breaker_open, reserve (fallback lists only) or
-    eligible. `floor` and `confidence_ppm` stand where the route's floors were weighed.
+    fate: barred (outside the gates), filtered (by the route's `where`), breaker_open, too_dear (above the cost a guard
+    allows), reserve (fallback lists only) or eligible. `floor` and `confidence_ppm` stand where floors were weighed.
     """
     odds = dict(outlook.odds) if outlook else {}
     options = outlook.options if outlook else {}
@@ -54,7 +54,7 @@ def candidates_json(
             floor = f',"floor":"{option.state}"'
         else:
             estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
-        head, fate = f'{{"arm":"{arm}"{weighed}', f',"fate":"{_fate(candidate, breakers)}"{floor}'
+        head, fate = f'{{"arm":"{arm}"{weighed}', f',"fate":"{_fate(candidate, breakers, option is None)}"{floor}'
         odd, reasons = odds.get(arm, 0), ",".join([reason.json for reason in candidate.reasons])
         kept.append(
             f'{head},"estimate":{_row_json(estimate)}{fate},"model":{candidate.model_json},"odds_ppm":{odd}'
@@ -139,13 +139,15 @@ def _weighings(outlook: Outlook) -> dict[str, Any]:
     return found
 
 
-def _fate(candidate: Candidate, breakers: frozenset[str]) -> str:
+def _fate(candidate: Candidate, breakers: frozenset[str], left_out: bool) -> str:
     if candidate.barred:
         return "barred"
     if candidate.model.arm in breakers:
         return "breaker_open"
     if candidate.reasons:
         return "filtered"
+    if left_out:
+        return "too_dear"
     return "reserve" if candidate.tier is None else "eligible"
 
 

@@ -57,6 +57,8 @@ def join(
     reachable = (*survey.pool, *((survey.until,) if survey.until else ()), *survey.fallbacks)
     by_arm = {candidate.model.arm: candidate for candidate in reachable}
     options = {arm: _option(by_arm[arm], survey, snapshot) for arm in sorted(by_arm) if arm not in breakers}
+    if survey.cost_cap is not None:
+        options = {arm: option for arm, option in options.items() if option.cost_nanodollars <= survey.cost_cap}
     if not options:
         return None
     pool = _kept(survey.pool, options)

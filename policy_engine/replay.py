@@ -133,7 +133,11 @@ def _inputs(
         moves={},
         watches={},
     )
-    return _request(receipt["request"]), compile_table(policy, catalog, lines), snapshot
+    return (
+        _request(receipt["request"]),
+        compile_table(policy, catalog, lines, inline="inline" in receipt["request"]),
+        snapshot,
+    )
 
 
 def _circumstances(receipt: Mapping[str, Any]) -> Circumstances:

@@ -50,6 +50,7 @@ class Survey(NamedTuple):
     until: Candidate | None
     fallbacks: tuple[Candidate, ...]
     baseline: Model | None
+    cost_cap: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ class _Roster:
 class Table:
     """What `decide` evaluates. Holds memos only: equal inputs give equal answers whether they are warm or not."""
 
-    def __init__(self, policy: Policy, catalog: Catalog, lines: Mapping[str, int]) -> None:
+    def __init__(self, policy: Policy, catalog: Catalog, lines: Mapping[str, int], cost_cap: int | None = None) -> None:
         self.policy = policy
+        self._cost_cap = cost_cap
         self.catalog = catalog
         self.policy_fingerprint = policy_fingerprint(policy)
         self.catalog_fingerprint = catalog.fingerprint
@@ -140,6 +142,7 @@ class Table:
             until=roster.until,
             fallbacks=roster.fallbacks,
             baseline=self.catalog.models.get(self.policy.baseline or ""),
+            cost_cap=self._cost_cap,
         )
 
     def _reach(self, route: Route, degrade: str | None) -> _Reach:
@@ -209,12 +212,16 @@ class Table:
         )
 
 
-def compile_table(policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None) -> Table:
+def compile_table(
+    policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None, *, inline: bool = False
+) -> Table:
     """Compile once per (policy, catalog).
 
-    `lines` maps gate reasons and `route:NAME` to source lines, for reasons only.
+    `lines` maps gate reasons and `route:NAME` to source lines, for reasons only. An inline policy is bound by the cost
+    of the guard it was narrowed with; a published policy's own guard binds others, not itself.
     """
-    return Table(policy, catalog, lines or {})
+    cost_cap = policy.guard.cost_nanodollars if inline and policy.guard else None
+    return Table(policy, catalog, lines or {}, cost_cap)
 
 
 def _arms(policy: Policy) -> dict[str, None]:

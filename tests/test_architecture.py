@@ -197,7 +197,9 @@ def test_the_language_and_the_engine_know_no_clock_no_chance_and_no_environment(
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
             assert not named & clocks, module
-            assert not calls & {"hash", "id", "print", "input"}, module
+            # A memo by identity keeps its keys alive, so no address outlives its object there.
+            allowed = {"id"} if module == "policy_lang.analysis.reading" else set()
+            assert not (calls & {"hash", "id", "print", "input"}) - allowed, module
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -64,7 +64,7 @@ class Router:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
-        table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
             decision_id=decision_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +14,9 @@ from policy_engine.lanes import LIVE, Lane, assign
 from policy_engine.table import Table, compile_table
 from policy_engine.wire import RequestError, RouteRequest
 from policy_lang.admission import AdmissionError, admit
+from policy_lang.fingerprint import ir_document
+from policy_lang.guarding import narrowed
+from policy_lang.ir import Guard, Policy
 
 __all__ = ["Tables"]
 
@@ -26,12 +30,21 @@ class Tables:
 
     def __init__(self) -> None:
         self._named: Recent[tuple[str, str], Table] = Recent(_NAMED_TABLES)
-        self._inline: Recent[tuple[str, str], Table] = Recent(_INLINE_TABLES)
+        self._inline: Recent[tuple[str, ...], Table] = Recent(_INLINE_TABLES)
 
-    def deciding(self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int) -> tuple[Table, Lane]:
-        """The table that decides a request, and its lane: a canary's where the draw says so and it is published."""
+    def deciding(
+        self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int
+    ) -> tuple[RouteRequest, Table, Lane]:
+        """The request as it may be decided, the table that decides it, and its lane.
+
+        An inline policy is first narrowed by the guards of the tenant's published ones, and the request carries it as
+        narrowed from there on, so that its receipt replays alone. The lane is a canary's where the draw says so and
+        that policy is published.
+        """
         if wanted.inline is not None:
-            return self._from_request(wanted.inline, view), LIVE
+            sent = self._from_request(wanted.inline, view)
+            _check_attributes(wanted, sent)
+            return replace(wanted, inline=ir_document(sent.policy)), sent, LIVE
         assert wanted.policy is not None
         table = self._published(wanted.policy, view)
         if table is None:
@@ -40,7 +53,10 @@ class Tables:
         _check_attributes(wanted, table)
         lane = assign(table.policy, wanted, decision_id, now_ms, ())
         canary = self._published(lane.policy, view) if lane.policy else None
-        return (canary, lane) if canary is not None else (table, Lane(None, lane.propensity_ppm))
+        if canary is None:
+            return wanted, table, Lane(None, lane.propensity_ppm)
+        _check_attributes(wanted, canary)
+        return wanted, canary, lane
 
     def _published(self, name: str, view: View) -> Table | None:
         fingerprint = view.state.aliases.get(name)
@@ -55,15 +71,36 @@ class Tables:
 
     def _from_request(self, document: Mapping[str, Any], view: View) -> Table:
         digest = sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-        key = (digest, view.catalog.fingerprint)
+        key = (digest, view.catalog.fingerprint, *sorted(view.state.aliases.values()))
         found = self._inline.get(key)
         if found is None:
-            try:
-                policy = admit(document)
-            except AdmissionError as problem:
-                raise RequestError(400, "invalid_ir", str(problem)) from None
-            found = self._inline.put(key, compile_table(policy, view.catalog))
+            policy = _guarded(_admitted(document), view)
+            found = self._inline.put(key, compile_table(policy, view.catalog, inline=True))
         return found
+
+
+def _admitted(document: Mapping[str, Any]) -> Policy:
+    try:
+        return admit(document)
+    except AdmissionError as problem:
+        raise RequestError(400, "invalid_ir", str(problem)) from None
+
+
+def _guarded(policy: Policy, view: View) -> Policy:
+    """`policy` under the guard of each published policy that has one, by name; RequestError where it goes beyond."""
+    guarded = replace(policy, guard=None)
+    for name, fingerprint in sorted(view.state.aliases.items()):
+        owner = view.state.policies[fingerprint].policy
+        if owner.guard is None:
+            continue
+        found = narrowed(guarded, owner)
+        if not isinstance(found, Policy):
+            beyond = "; ".join(f"{path}: {accepted}" for path, accepted in found)
+            raise RequestError(403, "beyond_guard", f"the guard of `{name}` does not allow this policy: {beyond}")
+        costs = [guard.cost_nanodollars for guard in (guarded.guard, found.guard) if guard is not None]
+        least = min((cost for cost in costs if cost is not None), default=None)
+        guarded = replace(found, guard=Guard(cost_nanodollars=least))
+    return guarded
 
 
 def _check_attributes(wanted: RouteRequest, table: Table) -> None:

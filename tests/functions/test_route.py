@@ -14,8 +14,10 @@ import pytest
 from functions.route import app as route
 from functions.stores.state import Revision
 from policy_engine.receipt import open_sealed
+from policy_engine.replay import replay
 from policy_engine.state import with_overlay
 from policy_lang.catalog import Model, default_catalog
+from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
 COLD = ["dynamodb.GetItem", "dynamodb.GetItem", "s3.GetObject", "secrets-manager.GetSecretValue", "sqs.SendMessage"]
@@ -119,6 +121,58 @@ def test_an_attribute_the_policy_does_not_declare_is_refused(cloud, wanted):
     status, reply = cloud.route(wanted(attributes={"plan": "gold"}))
     assert (status, reply["error"]["code"]) == (400, "invalid_attribute")
     assert "it declares none" in reply["error"]["message"]
+
+
+GUARDED = """
+policy "acme/guarded" language 1
+tier t = [claude-haiku-4-5, claude-opus-4-8]
+default route general { use t  pick best quality  explore at most 10% }
+fallback claude-haiku-4-5
+guard {
+  forbid "no opus from outside" when model.price_out >= $20/Mtok
+  explore at most 10%
+  cost at most $0.50/call
+}
+"""
+
+
+def test_an_inline_policy_is_held_to_the_guard_of_the_published_ones(cloud, wanted):
+    cloud.publish(GUARDED, "acme/guarded")
+    inline = ir_document(compile_policy(GUARDED, default_catalog()).policy)
+    del inline["guard"]
+    status, reply = cloud.route(wanted(policy=None, ir=inline))
+    barred = {row["arm"]: row["reasons"][0]["rule"] for row in reply["candidates"] if row["fate"] == "barred"}
+    assert (status, barred) == (200, {"anthropic/claude-opus-4-8": "no opus from outside"})
+    assert reply["arm"] == "anthropic/claude-haiku-4-5"
+    inline["default"]["explore"]["rate_ppm"] = 200_000
+    status, reply = cloud.route(wanted(policy=None, ir=inline))
+    assert (status, reply["error"]["code"]) == (403, "beyond_guard")
+    assert "default.explore.rate_ppm" in reply["error"]["message"]
+
+
+def test_what_a_guard_finds_too_dear_is_not_served_inline_and_the_receipt_replays(cloud, wanted):
+    cloud.publish(GUARDED.replace("$0.50", "$0.0000001"), "acme/guarded")
+    inline = ir_document(compile_policy(GUARDED, default_catalog()).policy)
+    del inline["guard"]
+    cloud.take("records")
+    status, reply = cloud.route(wanted(policy=None, ir=inline))
+    fates = {row["arm"]: row["fate"] for row in reply["error"]["candidates"]}
+    assert (status, fates["anthropic/claude-haiku-4-5"]) == (422, "too_dear")
+    (message,) = cloud.take("records")
+    assert replay(message["body"].split("\n")[1], {}).equal
+
+
+def test_a_canary_serves_its_share_of_the_sessions_and_keeps_them(cloud, wanted, policy_text):
+    canary = policy_text.replace('"acme/support"', '"acme/next"')
+    assert cloud.publish(canary, "acme/next")[0] == 200
+    assert cloud.publish(policy_text + '\ncanary "acme/next" 30% by session until 2099-12-31\n')[0] == 200
+    lanes = {}
+    for _ in range(2):
+        for number in range(40):
+            reply = cloud.route(wanted(session=f"s{number}"))[1]
+            lanes.setdefault(number, set()).add((reply["lane"]["policy"], reply["lane"]["propensity_ppm"]))
+    assert {lane for found in lanes.values() for lane in found} == {("acme/next", 300_000), (None, 700_000)}
+    assert all(len(found) == 1 for found in lanes.values())
 
 
 def test_an_inline_policy_needs_nothing_published(bare, cloud, wanted):

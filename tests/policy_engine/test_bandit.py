@@ -20,7 +20,7 @@ def route(*, pick=VALUE, floors=(), explore=USUAL) -> Route:
 
 def option(arm: str, *, cost: int = 1_000_000, good: int = 70, bad: int = 30, state="none", confidence=PPM) -> Option:
     estimate = Estimate(good * 1_000, bad * 1_000, 0, good + bad, good * PPM // (good + bad))
-    candidate = Candidate(Model(arm, "a", arm[2:], 1, 1), "all", (), False)
+    candidate = Candidate(Model(arm, "a", arm[2:], 1, 1), "all", (), False, "{}")
     return Option(candidate, estimate, cost, state, confidence, good + bad)
 
 
