@@ -14,7 +14,7 @@ from policy_lang.catalog import model_document
 from policy_lang.fingerprint import ir_document
 from policy_lang.ir import PPM, Route
 
-__all__ = ["Status", "Step", "candidate_rows", "decision_row", "reply_rows"]
+__all__ = ["Status", "Step", "baseline_row", "candidate_rows", "decision_row", "reply_rows", "served_cost"]
 
 Status = Literal["served", "no_candidates", "denied"]
 
@@ -60,6 +60,15 @@ def candidate_rows(
     return rows
 
 
+def baseline_row(survey: Survey, outlook: Outlook | None, snapshot: Snapshot) -> dict[str, Any] | None:
+    """The baseline's catalog row and estimate as used; None where nothing may serve."""
+    if outlook is None:
+        return None
+    model = outlook.baseline
+    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
+    return {"arm": model.arm, "estimate": estimate_row(estimate), "model": model_document(model)}
+
+
 def reply_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same rows for a caller: without catalog rows and estimates."""
     return [
@@ -92,12 +101,19 @@ def decision_row(
     baseline = {"arm": outlook.baseline.arm, "cost_nanodollars": outlook.baseline_cost_nanodollars}
     model = option.candidate.model
     row |= {"arm": model.arm, "model": model.name, "provider": model.provider, "baseline": baseline}
-    row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": option.cost_nanodollars}
+    row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": served_cost(outlook, option, steps)}
     row |= {"floor": option.state, "tier": option.candidate.tier, "stream": _streams(survey)}
     row["plan"] = [
         {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
     ]
     return row | _orders(survey.route) | _weighings(outlook)
+
+
+def served_cost(outlook: Outlook, option: Option, steps: Sequence[Step]) -> int:
+    """Expected nano-dollars of what the plan serves: of all its calls where it climbs a cascade, else of one."""
+    if outlook.cascade is not None and steps[0].role == "cascade":
+        return outlook.cascade.cost_nanodollars
+    return option.cost_nanodollars
 
 
 def _streams(survey: Survey) -> bool:

@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from policy_engine.soundness import sifted
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
 from policy_lang.fingerprint import fingerprint
 from policy_lang.ir import PPM
 
-__all__ = ["EMPTY", "PRIOR", "Estimate", "Snapshot", "build_snapshot", "snapshot_document", "snapshot_from_document"]
+__all__ = [
+    "EMPTY",
+    "PRIOR",
+    "Estimate",
+    "Snapshot",
+    "SnapshotError",
+    "build_snapshot",
+    "estimate_from_row",
+    "estimate_row",
+    "snapshot_document",
+    "snapshot_from_document",
+]
 
 _DOMAIN = "pointsman/snapshot/1"
 MILLI = 1000
@@ -25,6 +37,10 @@ TASK_WEIGHT_MILLI = 30 * MILLI
 TENANT_WEIGHT_MILLI = 12 * MILLI
 PRIOR_WEIGHT_MILLI = 4 * MILLI
 PRIOR_MEAN_PPM = 700_000
+
+
+class SnapshotError(ValueError):
+    """A stored snapshot or estimate is not one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class Snapshot:
     `cells` by cluster; `tasks` and `overall` hold what an unseen cell of that task, or of an unseen task, is given: the
     parent at its capped weight, no outcomes of its own. `outcomes`: raw floor-relevant outcomes ever, by arm.
     `spent_nanodollars`: money spent on exploration today (UTC day `day`) by route, for `explore at most $N/day`.
+    `left_out`: rows that could not be believed, by reason.
     """
 
     made_ms: int
@@ -82,6 +99,7 @@ class Snapshot:
     day: int
     spent_nanodollars: Mapping[str, int]
     fingerprint: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def estimate(self, cluster: str, task: str, arm: str) -> Estimate:
         """Best available: the cell, else its task, else the tenant, else the prior."""
@@ -96,9 +114,10 @@ def build_snapshot(
 ) -> Snapshot:
     """Derive every estimate from stored sums, as of `now_ms`.
 
-    Rows of generations older than an arm's newest are left out.
+    Rows of generations older than an arm's newest are left out, and so are rows that cannot be believed.
     """
-    leaves, generations = _leaves(rows, now_ms)
+    sound, left_out = sifted(rows, now_ms)
+    leaves, generations = _leaves(sound, now_ms)
     by_task: dict[tuple[str, str], list[Sums]] = defaultdict(list)
     by_arm: dict[str, list[Sums]] = defaultdict(list)
     for (_, task, arm), sums in leaves.items():
@@ -128,7 +147,8 @@ def build_snapshot(
         cells[cluster][arm] = _estimate(sums, sources, parent, TASK_WEIGHT_MILLI, now_weight)
     day = now_ms // 86_400_000
     outcomes = {arm: sums.get("c", 0) for arm, sums in sorted(arm_sums.items())}
-    return _sealed(now_ms, dict(cells), dict(tasks), overall, generations, outcomes, day, dict(spent_nanodollars or {}))
+    spent = dict(spent_nanodollars or {})
+    return _sealed(now_ms, dict(cells), dict(tasks), overall, generations, outcomes, day, spent, left_out)
 
 
 def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -137,6 +157,7 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
         "cells": {cluster: _rows(arms) for cluster, arms in snapshot.cells.items()},
         "day": snapshot.day,
         "generations": dict(snapshot.generations),
+        "left_out": dict(snapshot.left_out),
         "made_ms": snapshot.made_ms,
         "outcomes": dict(snapshot.outcomes),
         "overall": _rows(snapshot.overall),
@@ -156,6 +177,7 @@ def snapshot_from_document(document: Mapping[str, Any]) -> Snapshot:
         document["outcomes"],
         document["day"],
         document["spent_nanodollars"],
+        document["left_out"],
     )
 
 
@@ -164,6 +186,18 @@ def estimate_row(estimate: Estimate) -> list[int | None]:
     return [getattr(estimate, name) for name in _ESTIMATE_FIELDS]
 
 
+def estimate_from_row(row: list[Any]) -> Estimate:
+    """The inverse of `estimate_row`; SnapshotError for numbers that no estimate can hold."""
+    found = Estimate(*row)
+    numbers = [number for number in row if number is not None]
+    if not all(type(number) is int and 0 <= number < _TOO_LARGE for number in numbers):
+        raise SnapshotError("an estimate holds whole numbers from 0 to below 10^15")
+    if found.alpha_milli < 1 or found.beta_milli < 1 or found.quality_ppm > PPM:
+        raise SnapshotError("an estimate needs alpha and beta of at least 1 and a quality of at most 1,000,000")
+    return found
+
+
+_TOO_LARGE = 10**15
 _ESTIMATE_FIELDS = tuple(Estimate.__slots__)
 
 
@@ -176,8 +210,9 @@ def _sealed(
     outcomes: Mapping[str, int],
     day: int,
     spent: Mapping[str, int],
+    left_out: Mapping[str, int],
 ) -> Snapshot:
-    unsealed = Snapshot(made_ms, cells, tasks, overall, generations, outcomes, day, spent, "")
+    unsealed = Snapshot(made_ms, cells, tasks, overall, generations, outcomes, day, spent, "", left_out)
     return replace(unsealed, fingerprint=fingerprint(_DOMAIN, snapshot_document(unsealed)))
 
 
@@ -186,7 +221,7 @@ def _rows(arms: Mapping[str, Estimate]) -> dict[str, list[int | None]]:
 
 
 def _estimates(rows: Mapping[str, list[Any]]) -> dict[str, Estimate]:
-    return {arm: Estimate(*row) for arm, row in rows.items()}
+    return {arm: estimate_from_row(row) for arm, row in rows.items()}
 
 
 def _leaves(rows: Iterable[CellRow], now_ms: int) -> tuple[dict[tuple[str, str, str], Sums], dict[str, int]]:
@@ -201,8 +236,11 @@ def _leaves(rows: Iterable[CellRow], now_ms: int) -> tuple[dict[tuple[str, str, 
     parts: dict[tuple[str, str, str], list[Sums]] = defaultdict(list)
     for row in kept:
         if row.generation == generations[row.arm]:
-            shift = HALF_LIVES_PER_EPOCH * max(0, now_epoch - row.epoch)
-            scaled = {name: value if name in ("c", "p") else value >> shift for name, value in row.sums.items()}
+            # A row of the next landmark comes from a clock a moment ahead of this one.
+            up, down = (
+                HALF_LIVES_PER_EPOCH * max(0, ahead) for ahead in (row.epoch - now_epoch, now_epoch - row.epoch)
+            )
+            scaled = {name: value if name in ("c", "p") else value << up >> down for name, value in row.sums.items()}
             parts[row.cluster, row.task, row.arm].append(scaled)
     return {key: merge_sums(found) for key, found in parts.items()}, dict(sorted(generations.items()))
 

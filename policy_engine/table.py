@@ -119,6 +119,10 @@ class Table:
         use = (degrade,) if degrade else (*route.use, *(route.cascade.tiers if route.cascade else ()))
         tiers = {arm: tier for tier in reversed(use) for arm in reversed(self._tiers[tier])}
         pooled = tuple(dict.fromkeys(arm for tier in use for arm in self._tiers[tier]))
+        if degrade:
+            # The one tier a budget leaves comes before floors: an `until proven` arm outside of it does not serve.
+            until_proven = route.until_proven if route.until_proven in pooled else None
+            route = replace(route, cascade=None, until_proven=until_proven)
         until = () if route.until_proven is None else (route.until_proven,)
         judged = {
             arm: self._judged(arm, tiers.get(arm), facts, route, request.candidates)
@@ -130,7 +134,7 @@ class Table:
             serial=self._serial,
             envelope=envelope,
             cluster=cluster_id(envelope),
-            route=replace(route, cascade=None) if degrade else route,
+            route=route,
             line=self._lines.get(f"route:{route.name}"),
             candidates=tuple(judged.values()),
             pool=tuple(alive[arm] for arm in pooled if arm in alive and not alive[arm].reasons),
