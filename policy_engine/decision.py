@@ -21,7 +21,7 @@ from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
-from policy_lang.ir import PPM, Route
+from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
 
@@ -85,8 +85,8 @@ class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided around,
-    clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest candidate stands in).
+    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
+    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
     """
 
     cell: Cell

@@ -52,8 +52,8 @@ class Replayer:
     """Replays many receipts against one store of policies, most of them without parsing more than they differ in.
 
     What receipts share (table, snapshot, request) is remembered by the text it was rebuilt from. That is safe because
-    the line is compared whole and names every input: what was remembered wrongly comes out unequal, and the line is then
-    replayed alone, from nothing but itself.
+    the line is compared whole and names every input: what was remembered wrongly comes out unequal, and the line is
+    then replayed alone, from nothing but itself.
     """
 
     def __init__(self, policies: PolicyStore) -> None:

@@ -69,7 +69,7 @@ class Model:
         for held in (self, *self.tiers, *self.batch):
             for name in _PRICE_FIELDS:
                 price = getattr(held, name)
-                if (price is None and name in _REQUIRED) or not (price is None or type(price) is int and price >= 0):
+                if (price is None and name in _REQUIRED) or not (price is None or (type(price) is int and price >= 0)):
                     raise CatalogError(f"`{self.arm}`: `{name}` must be whole pico-dollars per token, not {price!r}")
 
     def prices(self, prompt_tokens: int, *, batch: bool = False) -> Prices:

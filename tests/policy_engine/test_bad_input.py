@@ -17,7 +17,7 @@ from policy_engine.settlement import Telemetry, settle
 from policy_engine.snapshot import EMPTY, SnapshotError, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.soundness import CLOCK_SKEW_MS, unsound
 from policy_engine.state import RouteState, StateError, pack_state, state_document, unpack_state, with_snapshot
-from policy_engine.statistics import CellRow, decay_weight, epoch_of, merge_sums, outcome_sums, quality_sums
+from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums, quality_sums
 from policy_engine.table import compile_table
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
 from policy_engine.wire import RouteRequest, TelemetryRecord
