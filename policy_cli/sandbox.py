@@ -48,9 +48,9 @@ class SealBroken(RuntimeError):  # noqa: N818 - what happened, not what is wrong
     """Sealed code asked for the time, the network, chance or another process."""
 
 
-def run_sealed(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_sealed(module: str, arguments: list[str], python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     """Run `python -m module` in a sealed process of its own, deaf to PYTHON* variables."""
-    command = [sys.executable, "-I", "-X", "utf8", "-c", _BOOT, str(_ROOT), module, *arguments]
+    command = [python, "-I", "-X", "utf8", "-c", _BOOT, str(_ROOT), module, *arguments]
     # A session of its own: Ctrl-C in the terminal is for the command to handle, not for the work under it.
     return subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, encoding="utf-8", check=False, start_new_session=True

@@ -46,7 +46,8 @@ def expected_usage(envelope: Envelope, estimate: Estimate) -> Usage:
 
 def call_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:
     """Nano-dollars of one call, rounded half up; a cache class the row does not price costs what fresh input does."""
-    held = model.prices(usage.prompt, batch=batch)
+    # A model without tiers is its own price list.
+    held = model.prices(usage.prompt, batch=batch) if model.tiers or batch else model
     read = held.price_in if held.price_cached_read is None else held.price_cached_read
     write = held.price_in if held.price_cached_write is None else held.price_cached_write
     fresh = max(0, usage.prompt - usage.cached_read - usage.cached_write)

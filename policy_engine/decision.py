@@ -10,7 +10,7 @@ from typing import Literal
 
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.draws import decision_id_for, draw_ppm
-from policy_engine.explanation import Status, Step, baseline_row, candidate_rows, decision_row, reply_rows, served_cost
+from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
 from policy_engine.lanes import LIVE, Lane
 from policy_engine.outlook import Outlook, join
 from policy_engine.pins import Pin
@@ -244,9 +244,8 @@ def _cell(
     found = memo.get(key)
     if found is None:
         outlook = join(survey, snapshot, breakers=breakers, exploring=exploring, pin=pin)
-        rows = candidate_rows(survey, outlook, snapshot, breakers)
-        baseline = _json(baseline_row(survey, outlook, snapshot))
-        found = memo[key] = Cell(survey, outlook, _json(rows), _json(reply_rows(rows)), baseline, {})
+        rows = candidates_json(survey, outlook, snapshot, breakers)
+        found = memo[key] = Cell(survey, outlook, *rows, baseline_json(survey, outlook, snapshot), {})
     return found
 
 

@@ -1,4 +1,7 @@
-"""Why: every candidate with its fate, as the JSON rows that receipts keep and replies carry."""
+"""Why: every candidate with its fate, as the JSON rows that receipts keep and replies carry.
+
+The rows are put together from parts in key order; a test holds that a receipt is the canonical form of its own parse.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy_engine.candidates import Candidate
 from policy_engine.outlook import Outlook
 from policy_engine.selection import Option
-from policy_engine.snapshot import Snapshot, estimate_row
-from policy_engine.table import Candidate, Reason, Survey
+from policy_engine.snapshot import Estimate, Snapshot, estimate_row
+from policy_engine.table import Survey
+from policy_lang.canonical import canonical
 from policy_lang.catalog import model_document
 from policy_lang.fingerprint import ir_document
 from policy_lang.ir import PPM, Route
 
-__all__ = ["Status", "Step", "baseline_row", "candidate_rows", "decision_row", "reply_rows", "served_cost"]
+__all__ = ["Status", "Step", "baseline_json", "candidates_json", "decision_row", "served_cost"]
 
 Status = Literal["served", "no_candidates", "denied"]
 
@@ -30,50 +35,42 @@ class Step:
     floor: str
 
 
-def candidate_rows(
+def candidates_json(
     survey: Survey, outlook: Outlook | None, snapshot: Snapshot, breakers: frozenset[str]
-) -> list[dict[str, Any]]:
-    """One row a candidate: its catalog row and estimate as used, its fate, odds and failing rules.
+) -> tuple[str, str]:
+    """The candidates as canonical JSON: one row each with its catalog row and estimate as used, its fate, odds and
+    failing rules; then the same rows for a caller, without catalog rows and estimates.
 
     fate: barred (outside the gates), filtered (by the route's `where`), breaker_open, reserve (fallback lists only) or
     eligible. `floor` and `confidence_ppm` stand where the route's floors were weighed.
     """
     odds = dict(outlook.odds) if outlook else {}
-    rows = []
+    options = outlook.options if outlook else {}
+    kept, told = [], []
     for candidate in survey.candidates:
         arm = candidate.model.arm
-        option = outlook.options.get(arm) if outlook else None
-        estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
-        row: dict[str, Any] = {
-            "arm": arm,
-            "estimate": estimate_row(estimate),
-            "fate": _fate(candidate, breakers),
-            "model": model_document(candidate.model),
-            "odds_ppm": odds.get(arm, 0),
-            "outcomes": snapshot.outcomes.get(arm, 0),
-            "reasons": [_reason_row(reason) for reason in candidate.reasons],
-        }
+        head, floor = f'{{"arm":"{arm}"', ""
+        option = options.get(arm)
         if option is not None:
-            row |= {"confidence_ppm": option.confidence_ppm, "cost_nanodollars": option.cost_nanodollars}
-            row["floor"] = option.state
-        rows.append(row)
-    return rows
+            head += f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
+            floor = f',"floor":"{option.state}"'
+        estimate = option.estimate if option else snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
+        fate = f',"fate":"{_fate(candidate, breakers)}"{floor}'
+        odd, reasons = f',"odds_ppm":{odds.get(arm, 0)}', f',"reasons":{candidate.reasons_json}}}'
+        known, outcomes = f',"estimate":{_row_json(estimate)}', f',"outcomes":{snapshot.outcomes.get(arm, 0)}'
+        kept.append(f'{head}{known}{fate},"model":{candidate.model_json}{odd}{outcomes}{reasons}')
+        told.append(f"{head}{fate}{odd}{reasons}")
+    return f"[{','.join(kept)}]", f"[{','.join(told)}]"
 
 
-def baseline_row(survey: Survey, outlook: Outlook | None, snapshot: Snapshot) -> dict[str, Any] | None:
-    """The baseline's catalog row and estimate as used; None where nothing may serve."""
+def baseline_json(survey: Survey, outlook: Outlook | None, snapshot: Snapshot) -> str:
+    """The baseline's catalog row and estimate as used; null where nothing may serve."""
     if outlook is None:
-        return None
+        return "null"
     model = outlook.baseline
     estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
-    return {"arm": model.arm, "estimate": estimate_row(estimate), "model": model_document(model)}
-
-
-def reply_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same rows for a caller: without catalog rows and estimates."""
-    return [
-        {name: value for name, value in row.items() if name not in ("model", "estimate", "outcomes")} for row in rows
-    ]
+    row = canonical(model_document(model)).decode()
+    return f'{{"arm":"{model.arm}","estimate":{_row_json(estimate)},"model":{row}}}'
 
 
 def decision_row(
@@ -168,10 +165,5 @@ def _fate(candidate: Candidate, breakers: frozenset[str]) -> str:
     return "reserve" if candidate.tier is None else "eligible"
 
 
-def _reason_row(reason: Reason) -> dict[str, Any]:
-    row: dict[str, Any] = {"rule": reason.rule, "verdict": reason.verdict, "operands": dict(reason.operands)}
-    if reason.line is not None:
-        row["line"] = reason.line
-    if reason.verdict == "unknown":
-        row["unknown"] = [name for name, value in reason.operands if value is None]
-    return row
+def _row_json(estimate: Estimate) -> str:
+    return f"[{','.join(['null' if value is None else str(value) for value in estimate_row(estimate)])}]"

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Literal
 
 from policy_engine.beta import tail_ppm
-from policy_engine.snapshot import Estimate
+from policy_engine.estimate import Estimate
 from policy_lang.ir import PPM, Floor
 
 __all__ = ["MIN_EVIDENCE_MILLI", "FloorState", "floor_state"]
 
 FloorState = Literal["cleared", "unproven", "failed", "none"]
-#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: the prior brings 4 of them.
-MIN_EVIDENCE_MILLI = 12_000
+#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (12), so a
+#: model is never cleared for analysis by labels alone.
+MIN_EVIDENCE_MILLI = 15_000
 _STEERING_CLEAR_PPM = 500_000
 _STEERING_FAIL_PPM = 100_000
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policy_engine.bandit import propensities
+from policy_engine.candidates import Candidate
 from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
 from policy_engine.selection import Option, ranked
-from policy_engine.snapshot import Snapshot
-from policy_engine.table import Candidate, Survey
+from policy_engine.snapshot import Estimate, Snapshot
+from policy_engine.table import Survey
 from policy_lang.catalog import Model
 from policy_lang.ir import PPM, Route
 
@@ -54,11 +55,8 @@ def join(
     """
     route = survey.route
     reachable = (*survey.pool, *((survey.until,) if survey.until else ()), *survey.fallbacks)
-    options = {
-        candidate.model.arm: _option(candidate, survey, snapshot)
-        for candidate in sorted(reachable, key=lambda candidate: candidate.model.arm)
-        if candidate.model.arm not in breakers
-    }
+    by_arm = {candidate.model.arm: candidate for candidate in reachable}
+    options = {arm: _option(by_arm[arm], survey, snapshot) for arm in sorted(by_arm) if arm not in breakers}
     if not options:
         return None
     pool = _kept(survey.pool, options)
@@ -72,8 +70,9 @@ def join(
     stays = _stays(options.get(pin or ""), pick, survey)
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
-    odds = _odds(pool, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
+    odds = _odds(order, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
     baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate.model
+    believed = snapshot.estimate(survey.cluster, survey.envelope.task_type, baseline.arm)
     return Outlook(
         options=options,
         pick=pick,
@@ -81,22 +80,21 @@ def join(
         odds=tuple(sorted((arm, odd) for arm, odd in odds.items() if odd)),
         line_up=_line_up(order, until, fallbacks, route),
         baseline=baseline,
-        baseline_cost_nanodollars=_cost(baseline, survey, snapshot),
+        baseline_cost_nanodollars=_cost(baseline, believed, survey),
         cascade=cascade,
         pin=stays,
     )
 
 
 def _option(candidate: Candidate, survey: Survey, snapshot: Snapshot) -> Option:
-    arm = candidate.model.arm
-    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
-    state, confidence = floor_state(survey.route.floors, estimate)
-    cost = _cost(candidate.model, survey, snapshot)
-    return Option(candidate, estimate, cost, state, confidence, snapshot.outcomes.get(arm, 0))
-
-
-def _cost(model: Model, survey: Survey, snapshot: Snapshot) -> int:
+    model = candidate.model
     estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
+    state, confidence = floor_state(survey.route.floors, estimate)
+    cost = _cost(model, estimate, survey)
+    return Option(candidate, estimate, cost, state, confidence, snapshot.outcomes.get(model.arm, 0))
+
+
+def _cost(model: Model, estimate: Estimate, survey: Survey) -> int:
     batch = survey.route.batch is not None and not survey.envelope.time_sensitive
     return call_cost(model, expected_usage(survey.envelope, estimate), batch=batch)
 
@@ -107,11 +105,12 @@ def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | 
     return weigh_pin(pinned, best, survey.route, expected_usage(survey.envelope, pinned.estimate))
 
 
-def _odds(pool: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:
-    if not pool:
+def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:
+    if not order:
         return {pick.arm: PPM}
-    explorable = pool if pick in pool else [*pool, pick]
-    return propensities(explorable, ranked(explorable, route.pick), pick, route)
+    if pick not in order:
+        order = ranked([*order, pick], route.pick)
+    return propensities(order, order, pick, route)
 
 
 def _kept(candidates: Sequence[Candidate], options: dict[str, Option]) -> list[Option]:
@@ -129,9 +128,8 @@ def _pick(
             return option, "pick"
     if until:
         return until[0], "until_proven"
-    unproven = [option for option in order if option.state == "unproven"] if route.until_proven is None else []
-    if unproven:
-        return max(unproven, key=_strength), "until_proven"
+    if order and route.until_proven is None:
+        return max(order, key=_strength), "until_proven"
     if fallbacks:
         return fallbacks[0], "fallback"
     return max(order, key=_strength), "until_proven"

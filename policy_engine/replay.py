@@ -13,10 +13,11 @@ from typing import Any
 
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import ENGINE, Circumstances, decide
+from policy_engine.estimate import estimate_from_row
 from policy_engine.lanes import LIVE, Lane
 from policy_engine.pins import Pin
 from policy_engine.receipt import ReceiptError, open_sealed, receipt_body, seal
-from policy_engine.snapshot import Snapshot, estimate_from_row
+from policy_engine.snapshot import Snapshot
 from policy_engine.table import Table, compile_table
 from policy_engine.wire import RouteRequest
 from policy_lang.admission import AdmissionError, admit
@@ -206,6 +207,8 @@ def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
         spent_nanodollars={route: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
         left_out=learned.get("left_out", {}),
+        moves={},
+        watches={},
     )
 
 

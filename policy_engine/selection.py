@@ -6,12 +6,12 @@ input order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from policy_engine.candidates import Candidate
 from policy_engine.floors import FloorState
 from policy_engine.snapshot import Estimate
-from policy_engine.table import Candidate
 from policy_lang.ir import PPM, PickTerm
 
 __all__ = ["Option", "ranked", "utility_ppm"]
@@ -40,14 +40,16 @@ class Option:
 
 def ranked(options: Sequence[Option], terms: tuple[PickTerm, ...]) -> list[Option]:
     """`options` best first: the winner under `terms`, then the winner of the rest, and so on."""
+    keys = [_key(term) for term in terms]
+    standing = {option: tuple([key(option) for key in keys]) for option in options}
     rest = sorted(options, key=lambda option: (option.cost_nanodollars, option.arm))
+    if not any(term.within_ppm for term in terms):
+        return sorted(rest, key=standing.__getitem__)
     order = []
     while rest:
-        tied: Sequence[Option] = rest
-        for term in terms:
-            tied = _best(tied, term)
-        order.append(tied[0])
-        rest.remove(tied[0])
+        winner = _winner(rest, standing, terms)
+        order.append(winner)
+        rest.remove(winner)
     return order
 
 
@@ -58,29 +60,33 @@ def utility_ppm(option: Option, value_nanodollars: int | None) -> int:
     return option.estimate.quality_ppm - option.cost_nanodollars * PPM // max(1, value_nanodollars)
 
 
-def _best(options: Sequence[Option], term: PickTerm) -> Sequence[Option]:
-    """The options whose key lies within the term's width of the least."""
-    key, relative = _key(term)
-    keys = [key(option) for option in options]
-    least = min(keys)
-    width = abs(least) * term.within_ppm // PPM if relative else term.within_ppm
-    return [option for option, found in zip(options, keys, strict=True) if found <= least + width]
+def _winner(rest: Sequence[Option], standing: Mapping[Option, tuple[int, ...]], terms: tuple[PickTerm, ...]) -> Option:
+    """Each term keeps the options whose number lies within its width of the least; the first of the kept wins.
 
-
-def _key(term: PickTerm) -> tuple[Callable[[Option], int], bool]:
-    """The number a term makes small, and whether its width is relative to the best (money, time) or in points
-    (quality).
+    The width is relative to the best where the term is about money or time, in points where it is about quality.
     """
+    tied = rest
+    for place, term in enumerate(terms):
+        if len(tied) == 1:
+            break
+        least = min([standing[option][place] for option in tied])
+        width = least * term.within_ppm // PPM if term.rule in ("cheapest", "fastest") else term.within_ppm
+        tied = [option for option in tied if standing[option][place] <= least + width]
+    return tied[0]
+
+
+def _key(term: PickTerm) -> Callable[[Option], int]:
+    """The number a term makes small."""
     match term.rule:
         case "cheapest":
-            return (lambda option: option.cost_nanodollars), True
+            return lambda option: option.cost_nanodollars
         case "fastest":
             name = "ttft_p95_ms" if term.metric == "ttft_p95" else "latency_p95_ms"
-            return (lambda option: _UNSEEN if (ms := getattr(option.estimate, name)) is None else ms), True
+            return lambda option: _UNSEEN if (ms := getattr(option.estimate, name)) is None else ms
         case "best_quality":
-            return (lambda option: -option.estimate.quality_ppm), False
+            return lambda option: -option.estimate.quality_ppm
         case "best_value":
-            return (lambda option: -utility_ppm(option, term.value_nanodollars)), False
+            return lambda option: -utility_ppm(option, term.value_nanodollars)
         case _:
             places = {arm: place for place, arm in enumerate(term.arms)}
-            return (lambda option: places.get(option.arm, len(places))), False
+            return lambda option: places.get(option.arm, len(places))

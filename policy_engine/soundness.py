@@ -38,8 +38,8 @@ def sifted(rows: Iterable[CellRow], now_ms: int) -> tuple[list[CellRow], dict[st
 def unsound(row: CellRow, now_ms: int) -> str | None:
     """Why a row cannot be believed; None where it can.
 
-    not_an_integer, negative, overflow, missing_sum (half of a pair), impossible_sum (more successes than outcomes, ...),
-    from_the_future (outcomes that weigh more than ones of this moment can). Names unknown here are a newer writer's.
+    not_an_integer, negative, overflow, missing_sum (half of a pair), impossible_sum (more successes than outcomes and
+    the like), from_the_future (outcomes that weigh more than ones of this moment). Unknown names are a newer writer's.
     """
     numbers = (row.generation, row.epoch, *row.sums.values())
     if not all(type(number) is int for number in numbers):

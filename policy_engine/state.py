@@ -11,12 +11,14 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from policy_engine.snapshot import EMPTY, Snapshot, snapshot_document, snapshot_from_document
+from policy_engine.priors import catalog_priors
+from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
+from policy_engine.statistics import CellRow
 from policy_lang.admission import policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, Model, default_catalog, model_document, model_from_document
@@ -27,6 +29,7 @@ __all__ = [
     "PublishedPolicy",
     "RouteState",
     "StateError",
+    "named_arms",
     "pack_state",
     "state_catalog",
     "state_document",
@@ -35,6 +38,7 @@ __all__ = [
     "with_overlay",
     "with_policy",
     "with_snapshot",
+    "with_statistics",
 ]
 
 _FORMAT = 1
@@ -91,6 +95,28 @@ def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
     if 0 <= ahead <= _JUMPED_MS or (ahead < 0 and _estimates(snapshot) == _estimates(state.snapshot)):
         return state
     return replace(state, snapshot=snapshot)
+
+
+def with_statistics(
+    state: RouteState, rows: Iterable[CellRow], now_ms: int, spent_nanodollars: Mapping[str, int]
+) -> RouteState:
+    """A fresh snapshot of the tenant's statistics: what moved since the last one is noticed, what nobody has tried
+    starts from its catalog neighbours among the arms that the tenant's policies name.
+    """
+    catalog, tried = state_catalog(state), state.snapshot.outcomes
+    named = {arm for published in state.policies.values() for arm in named_arms(published.policy)}
+    offered = [catalog.models[arm] for arm in sorted(named) if arm in catalog.models]
+    known = {arm: found for arm, found in state.snapshot.overall.items() if arm in tried}
+    priors = catalog_priors(offered, known)
+    snapshot = build_snapshot(rows, now_ms, spent_nanodollars=spent_nanodollars, previous=state.snapshot, priors=priors)
+    return with_snapshot(state, snapshot)
+
+
+def named_arms(policy: Policy) -> frozenset[str]:
+    """Every arm a policy can serve."""
+    routes = (*policy.routes, policy.default)
+    reserves = (route.until_proven for route in routes if route.until_proven)
+    return frozenset((*policy.fallback, *reserves, *(arm for tier in policy.tiers for arm in tier.arms)))
 
 
 def with_overlay(state: RouteState, overlay: tuple[Model, ...]) -> RouteState:

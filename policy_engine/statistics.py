@@ -39,9 +39,8 @@ _TABLE = (
 
 #: Attribute name -> integer increment. Decayed: n weight of floor-relevant outcomes, s of successes, qn/q weight and
 #: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, tr/tw cached reads and writes among
-#: the input, ln/l weight and ms of latency,
-#: h<k>/g<k> weight of latencies / TTFTs of k bits, that is in [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, p
-#: provider faults.
+#: the input, ln/l weight and ms of latency, h<k>/g<k> weight of latencies / TTFTs of k bits, that is in
+#: [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, w successes among them, p provider faults.
 Sums = dict[str, int]
 
 
@@ -79,7 +78,8 @@ def outcome_sums(record: TelemetryRecord, at_ms: int) -> Sums:
     if fault == "provider":
         sums["p"] = 1
     else:
-        sums |= {"c": 1, "n": weight, "s": weight if fault == "none" else 0}
+        won = fault == "none"
+        sums |= {"c": 1, "w": int(won), "n": weight, "s": weight if won else 0}
         if record.input_tokens is not None and record.output_tokens is not None:
             sums |= {"tn": weight, "ti": weight * record.input_tokens, "to": weight * record.output_tokens}
             if record.cached_read_tokens:

@@ -1,54 +1,36 @@
-"""A policy compiled for evaluation against one catalog: expressions as closures, verdicts memoised per shape.
+"""A policy compiled for evaluation against one catalog: the whole static half of a decision as look-ups.
 
-Every dimension of a request that a rule can read is finite or a short slug, so the whole static half of a decision
-(which route, which candidates, every failing rule of the others) is a look-up after the first request of a shape.
-`policy_lang.gates.evaluate` is the oracle: a test holds these closures to it.
+Three memos, each over a finite space: a row per rule and way a request looks to it (`rules.py`), a roster per
+combination of rows, a survey per shape. `policy_engine.oracle` says the same by walking trees; a test holds the two
+together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING
 
+from policy_engine.candidates import Candidate, Reason
+from policy_engine.closures import compile_expr
+from policy_engine.rules import Row, Rule
 from policy_engine.wire import RouteRequest
-from policy_lang.catalog import Catalog, Model
+from policy_lang.canonical import canonical
+from policy_lang.catalog import Catalog, Model, model_document
 from policy_lang.envelope import Envelope, cluster_id
 from policy_lang.fingerprint import policy_fingerprint
-from policy_lang.gates import Facts, FactValue, mentioned_fields
-from policy_lang.ir import PPM, And, Compare, CompareFields, Expr, Flag, In, Not, Or, Policy, Route
-from policy_lang.vocabulary import FIELDS, OTHER_TASK, bucket_rank
+from policy_lang.gates import Facts
+from policy_lang.ir import Not, Policy, Route
+from policy_lang.vocabulary import OTHER_TASK
 
 if TYPE_CHECKING:
     from policy_engine.decision import Cell
 
-__all__ = ["Candidate", "Reason", "Survey", "Table", "compile_expr", "compile_table"]
+__all__ = ["Survey", "Table", "compile_table"]
 
-Verdict = Callable[[Facts], bool | None]
 _MEMO_LIMIT = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a candidate may not serve: the rule, its source line, what was read. unknown: a field could not be read."""
-
-    rule: str
-    verdict: Literal["violated", "unknown", "absent"]
-    line: int | None
-    operands: tuple[tuple[str, FactValue], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One arm under one shape. `tier` is None for arms that only `until proven` or `fallback` name.
-
-    `barred`: outside the gates, so not even a fallback. An arm that only the route's `where` turned away is not barred.
-    """
-
-    model: Model
-    tier: str | None
-    reasons: tuple[Reason, ...]
-    barred: bool
+_ABSENT = (Reason("catalog", "absent", None, ()),)
+_NOT_ASKED = (Reason("candidates of the request", "violated", None, ()),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +53,25 @@ class Survey:
     baseline: Model | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What a route can reach before any rule is asked: its tiers' arms in `use` order, then every arm with its tier."""
+
+    route: Route
+    pooled: tuple[str, ...]
+    tiers: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Roster:
+    """The fate of every arm in reach, for all requests that no rule tells apart."""
+
+    candidates: tuple[Candidate, ...]
+    pool: tuple[Candidate, ...]
+    until: Candidate | None
+    fallbacks: tuple[Candidate, ...]
+
+
 class Table:
     """What `decide` evaluates. Holds memos only: equal inputs give equal answers whether they are warm or not."""
 
@@ -81,12 +82,20 @@ class Table:
         self.catalog_fingerprint = catalog.fingerprint
         self._lines = lines
         self._tasks = frozenset(policy.tasks)
-        self._gates = tuple((gate, compile_expr(gate.violation), _fields(gate.violation)) for gate in policy.gates)
+        self._tiers = {tier.name: tier.arms for tier in policy.tiers}
         routes = (*policy.routes, policy.default)
         self._routes = tuple((route, compile_expr(route.when)) for route in routes)
-        self._wheres = {r.name: (compile_expr(r.where), _fields(r.where)) for r in routes if r.where is not None}
-        self._tiers = {tier.name: tier.arms for tier in policy.tiers}
+        models = {arm: model.facts() for arm in _arms(policy) if (model := catalog.models.get(arm)) is not None}
+        self._gates = tuple(Rule(gate.reason, gate.violation, lines.get(gate.reason), models) for gate in policy.gates)
+        self._wheres = {
+            route.name: Rule(f"where of route {route.name}", Not(route.where), lines.get(f"route:{route.name}"), models)
+            for route in routes
+            if route.where is not None
+        }
         self._serial = 0
+        self._models: dict[str, tuple[Model, str]] = {}
+        self._reaches: dict[tuple[str, str | None], _Reach] = {}
+        self._rosters: dict[tuple[object, ...], _Roster] = {}
         self._surveys: dict[tuple[object, ...], Survey] = {}
         self._cells: dict[tuple[object, ...], Cell] = {}
         self._cells_of = ""
@@ -112,59 +121,87 @@ class Table:
         envelope = request.envelope
         if envelope.task_type not in self._tasks:
             envelope = replace(envelope, task_type=OTHER_TASK)
-        facts: dict[str, FactValue] = {**envelope.facts(), "org": request.org, "team": request.team}
-        facts["product"] = request.product
-        facts |= {f"attribute.{name}": value for name, value in request.attributes}
+        facts = _request_facts(request, envelope)
         route = next(route for route, holds in self._routes if holds(facts))
-        use = (degrade,) if degrade else (*route.use, *(route.cascade.tiers if route.cascade else ()))
-        tiers = {arm: tier for tier in reversed(use) for arm in reversed(self._tiers[tier])}
-        pooled = tuple(dict.fromkeys(arm for tier in use for arm in self._tiers[tier]))
-        if degrade:
-            # The one tier a budget leaves comes before floors: an `until proven` arm outside of it does not serve.
-            until_proven = route.until_proven if route.until_proven in pooled else None
-            route = replace(route, cascade=None, until_proven=until_proven)
-        until = () if route.until_proven is None else (route.until_proven,)
-        judged = {
-            arm: self._judged(arm, tiers.get(arm), facts, route, request.candidates)
-            for arm in dict.fromkeys((*pooled, *until, *self.policy.fallback))
-        }
-        alive = {arm: candidate for arm, candidate in judged.items() if not candidate.barred}
+        reach = self._reach(route, degrade)
+        roster = self._roster(reach, degrade, facts, request.candidates)
         self._serial += 1
         return Survey(
             serial=self._serial,
             envelope=envelope,
             cluster=cluster_id(envelope),
-            route=route,
+            route=reach.route,
             line=self._lines.get(f"route:{route.name}"),
-            candidates=tuple(judged.values()),
-            pool=tuple(alive[arm] for arm in pooled if arm in alive and not alive[arm].reasons),
-            until=alive.get(route.until_proven or ""),
-            fallbacks=tuple(alive[arm] for arm in self.policy.fallback if arm in alive),
+            candidates=roster.candidates,
+            pool=roster.pool,
+            until=roster.until,
+            fallbacks=roster.fallbacks,
             baseline=self.catalog.models.get(self.policy.baseline or ""),
         )
 
-    def _judged(
-        self, arm: str, tier: str | None, facts: Facts, route: Route, subset: tuple[str, ...] | None
-    ) -> Candidate:
-        model = self.catalog.models.get(arm)
-        if model is None:
+    def _reach(self, route: Route, degrade: str | None) -> _Reach:
+        key = (route.name, degrade)
+        found = self._reaches.get(key)
+        if found is None:
+            use = (degrade,) if degrade else (*route.use, *(route.cascade.tiers if route.cascade else ()))
+            if degrade:
+                # The one tier a budget leaves comes before floors: an `until proven` arm outside of it does not serve.
+                until = route.until_proven if route.until_proven in self._tiers[degrade] else None
+                route = replace(route, cascade=None, until_proven=until)
+            tiers: dict[str, str | None] = {}
+            for tier in use:
+                for arm in self._tiers[tier]:
+                    tiers.setdefault(arm, tier)
+            pooled = tuple(tiers)
+            for arm in (*((route.until_proven,) if route.until_proven else ()), *self.policy.fallback):
+                tiers.setdefault(arm, None)
+            found = self._reaches[key] = _Reach(route, pooled, tiers)
+        return found
+
+    def _roster(self, reach: _Reach, degrade: str | None, facts: Facts, subset: tuple[str, ...] | None) -> _Roster:
+        gates = tuple([gate.row(facts) for gate in self._gates])
+        where = self._wheres.get(reach.route.name)
+        chosen = where.row(facts) if where is not None else None
+        key = (reach.route.name, degrade, subset, chosen, gates)
+        found = self._rosters.get(key)
+        if found is None:
+            if len(self._rosters) >= _MEMO_LIMIT:
+                self._rosters.clear()
+            found = self._rosters[key] = self._mustered(reach, gates, chosen, subset)
+        return found
+
+    def _mustered(
+        self, reach: _Reach, gates: tuple[Row, ...], chosen: Row | None, subset: tuple[str, ...] | None
+    ) -> _Roster:
+        failing: dict[str, tuple[Reason, ...]] = {}
+        for row in gates:
+            for arm, reason in row.failing.items():
+                failing[arm] = failing[arm] + reason if arm in failing else reason
+        judged: dict[str, Candidate] = {}
+        for arm, tier in reach.tiers.items():
+            model, document = self._model(arm)
+            barring = failing.get(arm, ()) if arm in self.catalog.models else _ABSENT
+            if subset is not None and arm not in subset and barring is not _ABSENT:
+                barring += _NOT_ASKED
+            # `where` chooses among the route's own tiers; the safety nets behind them answer to the gates alone.
+            turned = chosen.failing.get(arm, ()) if chosen is not None and tier is not None else ()
+            judged[arm] = Candidate(model, tier, barring + turned, bool(barring), document)
+        alive = {arm: candidate for arm, candidate in judged.items() if not candidate.barred}
+        return _Roster(
+            candidates=tuple(judged.values()),
+            pool=tuple([alive[arm] for arm in reach.pooled if arm in alive and not alive[arm].reasons]),
+            until=alive.get(reach.route.until_proven or ""),
+            fallbacks=tuple([alive[arm] for arm in self.policy.fallback if arm in alive]),
+        )
+
+    def _model(self, arm: str) -> tuple[Model, str]:
+        """The catalog's row and its canonical JSON; a row with nothing but names where the catalog has none."""
+        found = self._models.get(arm)
+        if found is None:
             provider, _, name = arm.partition("/")
-            return Candidate(Model(arm, provider, name, 0, 0), tier, (Reason("catalog", "absent", None, ()),), True)
-        whole = {**facts, **model.facts()}
-        reasons = []
-        for gate, violated, fields in self._gates:
-            if (verdict := violated(whole)) is not False:
-                reasons.append(_reason(gate.reason, verdict is None, self._lines.get(gate.reason), fields, whole))
-        if subset is not None and arm not in subset:
-            reasons.append(Reason("candidates of the request", "violated", None, ()))
-        barred = bool(reasons)
-        # `where` chooses among the route's own tiers; the safety nets behind them answer to the gates alone.
-        if tier is not None and route.name in self._wheres:
-            holds, fields = self._wheres[route.name]
-            if (verdict := holds(whole)) is not True:
-                line = self._lines.get(f"route:{route.name}")
-                reasons.append(_reason(f"where of route {route.name}", verdict is None, line, fields, whole))
-        return Candidate(model, tier, tuple(reasons), barred)
+            model = self.catalog.models.get(arm) or Model(arm, provider, name, 0, 0)
+            found = self._models[arm] = model, canonical(model_document(model)).decode()
+        return found
 
 
 def compile_table(policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None) -> Table:
@@ -175,95 +212,13 @@ def compile_table(policy: Policy, catalog: Catalog, lines: Mapping[str, int] | N
     return Table(policy, catalog, lines or {})
 
 
-def compile_expr(expr: Expr) -> Verdict:
-    """An expression as a closure over facts, with the meaning of `gates.evaluate`."""
-    match expr:
-        case And(items):
-            return _all_of(tuple(compile_expr(item) for item in items))
-        case Or(items):
-            return _any_of(tuple(compile_expr(item) for item in items))
-        case Not(item):
-            inner = compile_expr(item)
-            return lambda facts: None if (found := inner(facts)) is None else not found
-        case Flag(field):
-            return lambda facts: found if isinstance(found := facts.get(field), bool) else None
-        case In(field, values):
-            accepted = frozenset(values)
-            return lambda facts: found in accepted if isinstance(found := facts.get(field), str) else None
-        case Compare(field, relation, constant):
-            return _comparison(field, relation, constant)
-        case CompareFields(left, relation, ratio_ppm, right):
-            return _field_comparison(left, _RELATIONS[relation], ratio_ppm, right)
-        case _:
-            assert_never(expr)
+def _arms(policy: Policy) -> dict[str, None]:
+    """Every arm that a decision may consider."""
+    routes = (*policy.routes, policy.default)
+    named = [arm for tier in policy.tiers for arm in tier.arms] + [r.until_proven for r in routes if r.until_proven]
+    return dict.fromkeys((*named, *policy.fallback))
 
 
-_RELATIONS: dict[str, Callable[[int, int], bool]] = {
-    "eq": lambda left, right: left == right,
-    "ne": lambda left, right: left != right,
-    "lt": lambda left, right: left < right,
-    "le": lambda left, right: left <= right,
-    "gt": lambda left, right: left > right,
-    "ge": lambda left, right: left >= right,
-}
-
-
-def _all_of(parts: tuple[Verdict, ...]) -> Verdict:
-    def verdict(facts: Facts) -> bool | None:
-        unknown = False
-        for part in parts:
-            found = part(facts)
-            if found is False:
-                return False
-            unknown = unknown or found is None
-        return None if unknown else True
-
-    return verdict
-
-
-def _any_of(parts: tuple[Verdict, ...]) -> Verdict:
-    def verdict(facts: Facts) -> bool | None:
-        unknown = False
-        for part in parts:
-            found = part(facts)
-            if found:
-                return True
-            unknown = unknown or found is None
-        return None if unknown else False
-
-    return verdict
-
-
-def _comparison(field: str, relation: str, constant: str | int) -> Verdict:
-    related = _RELATIONS[relation]
-    if isinstance(constant, int):
-        return lambda facts: related(found, constant) if type(found := facts.get(field)) is int else None
-    if relation == "eq":
-        return lambda facts: found == constant if isinstance(found := facts.get(field), str) else None
-    if relation == "ne":
-        return lambda facts: found != constant if isinstance(found := facts.get(field), str) else None
-    if field not in FIELDS or FIELDS[field].kind != "ordered":
-        return lambda _: None
-    accepted = frozenset(
-        name for name in FIELDS[field].values if related(bucket_rank(field, name), bucket_rank(field, constant))
-    )
-    return lambda facts: found in accepted if isinstance(found := facts.get(field), str) else None
-
-
-def _field_comparison(left: str, related: Callable[[int, int], bool], ratio_ppm: int, right: str) -> Verdict:
-    def verdict(facts: Facts) -> bool | None:
-        first, second = facts.get(left), facts.get(right)
-        if type(first) is not int or type(second) is not int:
-            return None
-        return related(first * PPM, second * ratio_ppm)
-
-    return verdict
-
-
-def _fields(expr: Expr) -> tuple[str, ...]:
-    return tuple(sorted(mentioned_fields(expr)))
-
-
-def _reason(rule: str, unknown: bool, line: int | None, fields: tuple[str, ...], facts: Facts) -> Reason:
-    operands = tuple((field, facts.get(field)) for field in fields)
-    return Reason(rule, "unknown" if unknown else "violated", line, operands)
+def _request_facts(request: RouteRequest, envelope: Envelope) -> Facts:
+    named = {f"attribute.{name}": value for name, value in request.attributes}
+    return {**envelope.facts(), "org": request.org, "team": request.team, "product": request.product, **named}

@@ -80,11 +80,11 @@ class Model:
 
     def facts(self) -> dict[str, FactValue]:
         """Model fields under the names a policy uses."""
-        return {f"model.{name}": getattr(self, name) for name in _FACT_FIELDS}
+        return {label: getattr(self, name) for label, name in _FACT_FIELDS}
 
 
 _NO_FACTS = ("arm", "name", "price_cached_write", "tiers", "batch")
-_FACT_FIELDS = tuple(name for name in Model.__slots__ if name not in _NO_FACTS)
+_FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__slots__ if name not in _NO_FACTS)
 _REQUIRED = ("price_in", "price_out")
 _PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
@@ -153,13 +153,10 @@ class Catalog:
 
 def model_document(model: Model) -> dict[str, Any]:
     """A model as JSON values; absent fields are left out."""
-    found: dict[str, Any] = {}
-    for name in Model.__slots__:
-        value = getattr(model, name)
-        if name in ("tiers", "batch"):
-            value = [_prices_document(step) for step in value] or None
-        if value is not None:
-            found[name] = value
+    found = {name: value for name in Model.__slots__ if (value := getattr(model, name)) is not None}
+    for name in ("tiers", "batch"):
+        if steps := found.pop(name):
+            found[name] = [_prices_document(step) for step in steps]
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -36,12 +37,26 @@ def ir_document(node: Any) -> Any:
     INVARIANT: leaving defaults out lets a version add an optional field without changing what older policies are
     called.
     """
-    if is_dataclass(node):
-        pairs = ((f, getattr(node, f.name)) for f in fields(node))
-        return {f.name: ir_document(value) for f, value in pairs if f.name in _TAGS or value != f.default}
-    if isinstance(node, tuple):
+    if type(node) is tuple:
         return [ir_document(item) for item in node]
-    return node
+    kind: Any = type(node)
+    written = _written(kind)
+    if written is None:
+        return node
+    found = {}
+    for name, default in written:
+        value = getattr(node, name)
+        if value != default:
+            found[name] = ir_document(value)
+    return found
 
 
 _TAGS = ("op", "ir_version")
+
+
+@cache
+def _written(kind: Any) -> tuple[tuple[str, Any], ...] | None:
+    """A node's fields with the default at which each is left out, MISSING where it is always written."""
+    if not is_dataclass(kind):
+        return None
+    return tuple((f.name, MISSING if f.name in _TAGS else f.default) for f in fields(kind))

@@ -1,4 +1,4 @@
-"""Input that should never have come: a named reason in the decision or a typed error, never a wrong choice in silence."""
+"""What should never have come: a named reason in the decision or a typed error, never a wrong choice in silence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 
 from policy_engine.beta import tail_ppm
 from policy_engine.decision import Circumstances, decide, decision_id_for
+from policy_engine.estimate import EstimateError
 from policy_engine.pins import Pin
 from policy_engine.receipt import open_sealed, receipt_body, reply, seal
 from policy_engine.replay import Replayer, replay
 from policy_engine.settlement import Telemetry, settle
-from policy_engine.snapshot import EMPTY, SnapshotError, build_snapshot, snapshot_document, snapshot_from_document
+from policy_engine.snapshot import EMPTY, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.soundness import CLOCK_SKEW_MS, unsound
 from policy_engine.state import RouteState, StateError, pack_state, state_document, unpack_state, with_snapshot
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums, quality_sums
@@ -129,7 +130,7 @@ class TestStatistics:
     def test_a_stored_estimate_that_cannot_be_is_refused(self, learned, estimate):
         document = snapshot_document(learned(("label", "a/cheap", 3, 1)))
         document["overall"]["a/cheap"][:5] = estimate
-        with pytest.raises(SnapshotError):
+        with pytest.raises(EstimateError):
             snapshot_from_document(document)
 
     def test_the_decision_says_that_statistics_were_left_out(self, policy, table, request_for):
@@ -231,15 +232,15 @@ class TestFloorsNobodyClears:
         assert (decision.arm, decision.floor, decision.plan[0].role) == ("b/strong", state, "until_proven")
         assert decision.confidence_ppm == 0
 
-    def test_without_an_until_proven_arm_failed_arms_step_behind_the_fallback(
+    def test_without_an_until_proven_arm_the_strongest_serves_and_its_state_is_told(
         self, policy, catalog, request_for, learned
     ):
         route = replace(policy.routes[0], until_proven=None, use=("large",))
         table = compile_table(replace(policy, routes=(route,)), catalog)
         snapshot = learned(("label", "b/strong", 5, 500))
         decision = decide(request_for("label"), table, snapshot, circumstances(degraded=True))
-        assert (decision.arm, decision.plan[0].role) == ("b/plain", "fallback")
-        assert [step.arm for step in decision.plan] == ["b/plain", "a/cheap"]
+        assert (decision.arm, decision.floor) == ("b/strong", "failed")
+        assert [step.arm for step in decision.plan] == ["b/strong", "b/plain", "a/cheap"]
 
 
 class TestPrices:

@@ -42,7 +42,8 @@ def changed(policy, catalog):
 
 class TestCascade:
     def test_it_is_planned_where_it_is_cheaper_than_the_strong_arm(self, changed, request_for, learned):
-        snapshot = learned(("analysis", "a/cheap", 270, 30), ("analysis", "b/strong", 300, 3))
+        others = [("analysis", arm, 20, 300) for arm in ("b/plain", "c/blank")]
+        snapshot = learned(("analysis", "a/cheap", 270, 30), ("analysis", "b/strong", 300, 3), *others)
         decision = decide(request_for("analysis"), changed(cascade=CASCADE), snapshot, circumstances())
         cascade = decision.cell.outlook.cascade
         assert cascade.pays

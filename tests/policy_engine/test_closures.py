@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_engine.table import compile_expr
+from policy_engine.closures import compile_expr
 from policy_lang.gates import evaluate
 from policy_lang.ir import And, Compare, CompareFields, Flag, In, Not, Or
 from policy_lang.vocabulary import FIELDS

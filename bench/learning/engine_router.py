@@ -1,0 +1,126 @@
+"""The engine as a router of the benchmarks: `decide` on a snapshot made once a minute from the stored sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from online import Call, Outcome
+
+from policy_engine.decision import Circumstances, Decision, decide, decision_id_for, draw_ppm
+from policy_engine.priors import catalog_priors
+from policy_engine.selection import utility_ppm
+from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot
+from policy_engine.statistics import CellRow, epoch_of, outcome_sums, quality_sums
+from policy_engine.table import Table, compile_table
+from policy_engine.wire import RouteRequest, TelemetryRecord
+from policy_lang.catalog import Catalog
+from policy_lang.ir import PPM, Policy
+
+SNAPSHOT_MS = 60_000
+PolicyFor = Callable[[tuple[str, ...]], Policy]
+
+
+class EngineRouter:
+    """Pointsman as deployed: decisions on the latest snapshot, sums added up as outcomes arrive."""
+
+    name = "pointsman"
+
+    def __init__(self, policy_for: PolicyFor, catalog: Catalog, seed: int) -> None:
+        self.explored: list[bool] = []
+        self.resets: list[tuple[int, str]] = []
+        self._policy_for, self._catalog, self._seed = policy_for, catalog, seed
+        self._tables: dict[tuple[str, ...], Table] = {}
+        self._rows: dict[tuple[str, str, str, int, int], dict[str, int]] = {}
+        self._pending: dict[int, tuple[Decision, Snapshot]] = {}
+        self._snapshot, self._made_ms = EMPTY, 0
+
+    def choose(self, call: Call) -> str:
+        self._refresh(call)
+        table = self._tables.get(call.arms)
+        if table is None:
+            table = self._tables[call.arms] = compile_table(self._policy_for(call.arms), self._catalog)
+        decision_id = decision_id_for(call.at_ms, f"{self._seed}/{call.number}".encode())
+        request = RouteRequest(call.envelope, policy="bench")
+        decision = decide(request, table, self._snapshot, Circumstances("bench", decision_id, call.at_ms))
+        self._pending[call.number] = decision, self._snapshot
+        arm, explored = self._served(decision)
+        self.explored.append(explored)
+        return arm
+
+    def learn(self, call: Call, arm: str, outcome: Outcome) -> None:
+        decision, snapshot = self._pending.pop(call.number)
+        task = decision.cell.survey.envelope.task_type
+        key = (decision.cluster, task, arm, snapshot.generations.get(arm, 0), epoch_of(call.at_ms))
+        row = self._rows.setdefault(key, {})
+        for sums in _increments(outcome, arm, call.at_ms):
+            for name, value in sums.items():
+                row[name] = row.get(name, 0) + value
+
+    def _offered(self, call: Call) -> tuple[str, ...]:
+        return self._policy_for(call.arms).tiers[0].arms
+
+    def _served(self, decision: Decision) -> tuple[str, bool]:
+        assert decision.arm is not None
+        return decision.arm, decision.explored
+
+    def _refresh(self, call: Call) -> None:
+        if call.at_ms - self._made_ms < SNAPSHOT_MS:
+            return
+        rows = [CellRow(*key, sums) for key, sums in self._rows.items()]
+        before = self._snapshot.generations
+        offered = [self._catalog.models[arm] for arm in self._offered(call)]
+        tried = {arm: self._snapshot.overall[arm] for arm in self._snapshot.outcomes}
+        self._snapshot = build_snapshot(
+            rows, call.at_ms, previous=self._snapshot, priors=catalog_priors(offered, tried)
+        )
+        self._made_ms = call.at_ms
+        for arm, generation in self._snapshot.generations.items():
+            if generation > before.get(arm, 0):
+                self.resets.append((call.number, arm))
+
+
+class InverseGapRouter(EngineRouter):
+    """The kept opponent: inverse-gap weighting (Abe and Long 1999; Foster and Rakhlin 2020) on the same estimates.
+
+    P(arm) = 1 / (K + gamma gap) for all but the best, which has the rest; no exploration cap.
+    """
+
+    name = "inverse_gap"
+
+    def __init__(self, policy_for: PolicyFor, catalog: Catalog, seed: int, gamma: float = 800.0) -> None:
+        super().__init__(policy_for, catalog, seed)
+        self.gamma = gamma
+
+    def _served(self, decision: Decision) -> tuple[str, bool]:
+        outlook = decision.cell.outlook
+        assert outlook is not None
+        value = decision.cell.survey.route.pick[0].value_nanodollars
+        found = {arm: utility_ppm(option, value) / PPM for arm, option in outlook.options.items()}
+        best = max(found, key=found.__getitem__)
+        left = draw_ppm(decision.circumstances.decision_id, "explore") / PPM
+        for arm, utility in found.items():
+            if arm != best:
+                left -= 1 / (len(found) + self.gamma * (found[best] - utility))
+                if left < 0:
+                    return arm, True
+        return best, False
+
+
+def _increments(outcome: Outcome, arm: str, at_ms: int) -> list[Mapping[str, int]]:
+    if outcome.provider_fault:
+        verdict = "unavailable"
+    else:
+        verdict = "ok" if outcome.quality >= 0.5 else "wrong"
+    record = TelemetryRecord(
+        "t" * 20,
+        0,
+        arm,
+        verdict,
+        outcome.input_tokens,
+        outcome.output_tokens,
+        latency_ms=outcome.latency_ms,
+    )
+    sums = [outcome_sums(record, at_ms)]
+    if outcome.graded and not outcome.provider_fault:
+        sums.append(quality_sums(round(outcome.quality * PPM), at_ms))
+    return sums

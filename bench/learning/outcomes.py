@@ -1,0 +1,230 @@
+"""Routers on line over published outcomes, learning included.
+
+    python bench/learning/outcomes.py FILE.parquet --strong MODEL [--models A,B,...] [--passes N]
+        [--policy FILE.policy] [--scenario plain|flip|join|onetask] [--strong-weight 0.1]
+        [--rivals all|none|A,B] --seeds K --format json|table
+
+Net utility = quality - cost / V, V such that the strong model's mean cost weighs `--strong-weight`. The last line of
+the output is one JSON object. Feedback is late: latency of the call, reporting delay, and a snapshot a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import recorded as replayed
+from engine_router import EngineRouter
+from intervals import mean_interval
+from online import Call, Outcome, Router, play
+from recorded import Recorded
+
+from policy_lang.ir import And, Explore, PickTerm, Policy, Route, Tier
+
+_WINDOW = 1_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One seed of one scenario: calls, the answers that hold at each, and what a success is worth."""
+
+    recorded: Recorded
+    calls: Sequence[Call]
+    answers: Sequence[Mapping[str, Outcome]]
+    value_nanodollars: float
+    strong: str
+    changed: str | None
+    change_at: int | None
+
+    def utility(self, number: int, model: str) -> float:
+        found = self.answers[number][model]
+        return found.quality - found.cost_nanodollars / self.value_nanodollars
+
+    def mean_utility(self, served: Sequence[str], first: int = 0) -> float:
+        return fmean(self.utility(number, served[number]) for number in range(first, len(served)))
+
+
+def scenario(recorded: Recorded, name: str, strong: str, weight: float, passes: int, seed: int, worst: str) -> Trial:
+    """plain: as recorded. flip: half-way the best arm's columns become the worst model's. join: it joins at 60 %."""
+    calls, queries = replayed.calls(recorded, passes, seed)
+    answers = [recorded.outcomes[query] for query in queries]
+    value = recorded.mean_cost(strong) / weight
+    whole = Trial(recorded, calls, answers, value, strong, None, None)
+    if name in ("plain", "onetask"):
+        return whole
+    best = max(recorded.models, key=lambda model: recorded.mean_quality(model) - recorded.mean_cost(model) / value)
+    if name == "flip":
+        at = len(calls) // 2
+        flipped = [*answers[:at], *({**row, best: row[worst]} for row in answers[at:])]
+        return replace(whole, answers=flipped, changed=best, change_at=at)
+    at = len(calls) * 6 // 10
+    without = tuple(model for model in recorded.models if model != best)
+    early = [replace(call, arms=without) for call in calls[:at]]
+    return replace(whole, calls=[*early, *calls[at:]], changed=best, change_at=at)
+
+
+def measured(trial: Trial, served: Sequence[str], explored: Sequence[bool] | None) -> dict[str, float]:
+    """The figures of one router in one trial, shares as percentages."""
+    numbers = range(len(served))
+    strong = trial.strong
+    found = {
+        "quality_pct": 100
+        * sum(trial.answers[n][served[n]].quality for n in numbers)
+        / sum(trial.answers[n][strong].quality for n in numbers),
+        "cost_pct": 100
+        * sum(trial.answers[n][served[n]].cost_nanodollars for n in numbers)
+        / sum(trial.answers[n][strong].cost_nanodollars for n in numbers),
+    }
+    arms = always(trial)
+    utility, best = trial.mean_utility(served), max(arms.values())
+    random = fmean(fmean(trial.utility(n, m) for m in trial.calls[n].arms) for n in numbers)
+    found |= {
+        "net_utility": utility,
+        "best_static_net_utility": best,
+        "net_utility_pct": 100 * utility / best,
+        "above_random_pct": 100 * (utility - random) / (best - random) if best > random else 0.0,
+        "last_1000_pct": 100 * _last(trial, served),
+        "strong_share_pct": 100 * sum(m == strong for m in served) / len(served),
+    }
+    if explored is not None:
+        found["explored_share"] = sum(explored) / len(explored)
+    if trial.change_at is not None:
+        found |= after_change(trial, served)
+    return found
+
+
+def always(trial: Trial) -> dict[str, float]:
+    """Mean net utility of each static arm that may serve throughout; an arm that joins is not one."""
+    whole = trial.calls[0].arms
+    return {m: fmean(trial.utility(n, m) for n in range(len(trial.calls))) for m in whole}
+
+
+def _last(trial: Trial, served: Sequence[str]) -> float:
+    first = max(0, len(served) - _WINDOW)
+    arms = trial.calls[-1].arms
+    best = max(fmean(trial.utility(n, m) for n in range(first, len(served))) for m in arms)
+    return trial.mean_utility(served, first) / best
+
+
+def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
+    """Decisions until the changed arm serves under a tenth (flip) or over half of its best tasks (join), of 200."""
+    at, arm = trial.change_at, trial.changed
+    assert at is not None
+    if trial.calls[0].arms == trial.calls[-1].arms:
+        return {"eviction_decisions": _first(served[at:], lambda window: window.count(arm) <= 10, 100)}
+    best_in = _tasks_where_best(trial, at, arm)
+    mine = [n for n in range(at, len(served)) if trial.calls[n].envelope.task_type in best_in]
+    reached = _first([served[n] for n in mine], lambda window: 2 * window.count(arm) >= len(window), 50)
+    tail = [n for n in mine if at + 1_500 <= n < at + 2_000]
+    by_task: dict[str, list[bool]] = {}
+    for n in tail:
+        by_task.setdefault(trial.calls[n].envelope.task_type, []).append(served[n] == arm)
+    won = fmean(2 * sum(hits) > len(hits) for hits in by_task.values()) if by_task else 0.0
+    place = min(int(reached), len(mine) - 1)
+    return {"adoption_decisions": mine[place] - at, "adopted_shapes_pct": 100 * won}
+
+
+def _tasks_where_best(trial: Trial, at: int, arm: str) -> set[str]:
+    sums: dict[str, dict[str, float]] = {}
+    for n in range(len(trial.calls)):
+        task = sums.setdefault(trial.calls[n].envelope.task_type, {})
+        for model in trial.recorded.models:
+            task[model] = task.get(model, 0.0) + trial.utility(n, model)
+    return {task for task, found in sums.items() if max(found, key=found.__getitem__) == arm}
+
+
+def _first(served: Sequence[str], holds: Callable[[Sequence[str]], bool], width: int) -> float:
+    """Decisions until a window of `width` first satisfies `holds`, counted to its start; all of them if none does."""
+    for first in range(len(served) - width + 1):
+        if holds(served[first : first + width]):
+            return first
+    return len(served)
+
+
+def default_policy(recorded: Recorded, strong: str, value: float) -> Callable[[tuple[str, ...]], Policy]:
+    """Written in advance: serve the best value, explore 5 %, 30 % while unproven."""
+
+    def policy(models: tuple[str, ...]) -> Policy:
+        arms = tuple(replayed.arm_of(model) for model in models)
+        pick = (PickTerm("best_value", value_nanodollars=round(value)),)
+        route = Route("general", And(()), ("all",), pick, explore=Explore(50_000, 300_000))
+        tasks = tuple(sorted({*recorded.tasks, "other"}))
+        tier = (Tier("all", arms),)
+        return Policy("bench/outcomes", tasks, tier, (), (), route, (replayed.arm_of(strong),), replayed.arm_of(strong))
+
+    return policy
+
+
+class Pointsman(EngineRouter):
+    """The engine under the file's model names instead of arm ids."""
+
+    def __init__(self, trial: Trial, seed: int, policy: Callable[[tuple[str, ...]], Policy]) -> None:
+        super().__init__(policy, trial.recorded.catalog, seed)
+        self._model = {replayed.arm_of(model): model for model in trial.recorded.models}
+
+    def choose(self, call: Call) -> str:
+        return self._model[super().choose(call)]
+
+    def learn(self, call: Call, arm: str, outcome: Outcome) -> None:
+        super().learn(call, replayed.arm_of(arm), outcome)
+
+
+def run(trial: Trial, router: Router, seed: int) -> dict[str, float]:
+    served = play(router, trial.calls, lambda call, model: trial.answers[call.number][model], seed)
+    found = measured(trial, served, getattr(router, "explored", None))
+    if isinstance(router, EngineRouter):
+        found["resets"] = len(router.resets)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    everything = replayed.load(options.file)
+    models = options.models.split(",") if options.models else None
+    recorded = replayed.load(options.file, models, structure=options.scenario != "onetask")
+    worst = min(everything.models, key=everything.mean_quality)
+    if worst not in recorded.models and options.scenario == "flip":
+        recorded = _with_hidden(options.file, recorded, worst)
+    passes = options.passes or -(-5_000 // len(recorded.envelopes))
+    rows: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        trial = scenario(recorded, options.scenario, options.strong, options.strong_weight, passes, seed, worst)
+        policy = default_policy(recorded, options.strong, trial.value_nanodollars)
+        started = time.perf_counter()
+        rows.setdefault("pointsman", []).append(run(trial, Pointsman(trial, seed, policy), seed))
+        print(seed, f"{time.perf_counter() - started:.1f}s", {k: round(v, 3) for k, v in rows["pointsman"][-1].items()})
+    print({k: mean_interval([r[k] for r in rows["pointsman"]]) for k in rows["pointsman"][0]})
+
+
+def _with_hidden(path: Path, recorded: Recorded, model: str) -> Recorded:
+    """`recorded` with the answers of one more model, which no router may choose."""
+    more = replayed.load(path, [*recorded.models, model])
+    return replace(recorded, outcomes=more.outcomes)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--strong", required=True)
+    parser.add_argument("--models")
+    parser.add_argument("--passes", type=int)
+    parser.add_argument("--policy", type=Path)
+    parser.add_argument("--scenario", default="plain", choices=("plain", "flip", "join", "onetask"))
+    parser.add_argument("--strong-weight", type=float, default=0.1)
+    parser.add_argument("--rivals", default="all")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--format", choices=("json", "table"), default="table")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Simulated worlds with drift, a degradation, a newcomer, a flip and late feedback: the numbers asked of the learner.
+
+    python bench/learning/simulated.py [--seeds 20] [--first-seed 0] [--length 15000] [--rivals all|none|A,B]
+
+Net utility is the expected one, in percent of an oracle that knows every rate. Differences are paired by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from engine_router import EngineRouter, InverseGapRouter
+from intervals import mean_interval, median
+from online import Router, play
+from rivals import LEARNERS, Always, Random
+from worlds import FLOOR, NEWCOMER, TASKS, VALUE_NANODOLLARS, World, world
+
+from policy_lang.ir import And, Explore, Floor, PickTerm, Policy, Route, Tier
+
+_WIDTH = 200
+
+
+def value_policy(arms: tuple[str, ...]) -> Policy:
+    return _policy(arms, PickTerm("best_value", value_nanodollars=VALUE_NANODOLLARS))
+
+
+def floor_policy(arms: tuple[str, ...]) -> Policy:
+    """`floor success >= 80%`, `pick cheapest`."""
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6)))
+
+
+def proven_policy(arms: tuple[str, ...]) -> Policy:
+    """The same, `proven 90%`; the likeliest arm serves until one is."""
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6), 900_000))
+
+
+def _policy(arms: tuple[str, ...], pick: PickTerm, *floors: Floor) -> Policy:
+    explore = Explore(50_000, 300_000)
+    route = Route("general", And(()), ("all",), (pick,), floors=floors, explore=explore)
+    return Policy("bench/simulated", (*TASKS, "other"), (Tier("all", arms),), (), (), route, ("birch/m7",))
+
+
+def measured(found: World, served: Sequence[str], router: Router) -> dict[str, float]:
+    """The figures of one router in one world."""
+    numbers = range(len(served))
+    best = [found.best(number) for number in numbers]
+    ours = sum(found.utility(number, served[number]) for number in numbers)
+    row = {"net_utility_pct": 100 * ours / sum(found.utility(number, best[number]) for number in numbers)}
+    row["under_floor_pct"] = 100 * fmean(_under(found, number, served[number]) for number in numbers)
+    fallen, joined, flipped = found.changes
+    still = [n for n in range(fallen, joined) if _close(found, n, found.degraded)]
+    wrong = [served[n] == found.degraded for n in range(fallen, joined) if n not in set(still)]
+    row["eviction"] = _first(wrong, lambda window: sum(window) * 10 <= len(window)) / max(1, len(wrong))
+    row["eviction"] *= joined - fallen
+    wins = [n for n in range(joined, flipped) if best[n] == NEWCOMER]
+    place = _first([served[n] == NEWCOMER for n in wins], lambda window: 2 * sum(window) >= len(window))
+    row["adoption"] = wins[place] - joined if place < len(wins) else flipped - joined
+    tail = numbers[-1_500:]
+    row["best_share_pct"] = 100 * fmean(_close(found, n, served[n]) for n in tail)
+    if isinstance(router, EngineRouter):
+        row |= _resets(found, router)
+        row["explored_share"] = fmean(router.explored)
+    return row
+
+
+def _under(found: World, number: int, arm: str) -> bool:
+    """More than two points under the floor where some arm was not."""
+    attainable = any(found.rate(number, other) >= FLOOR for other in found.calls[number].arms)
+    return attainable and found.rate(number, arm) < FLOOR - 0.02
+
+
+def _close(found: World, number: int, arm: str) -> bool:
+    return found.utility(number, arm) >= found.utility(number, found.best(number)) - 0.02
+
+
+def _resets(found: World, router: EngineRouter) -> dict[str, float]:
+    """A reset is true when its arm has fallen since: the degraded one, or the one that the flip sank."""
+    fallen, _, flipped = found.changes
+    true = {(found.degraded, fallen), (found.sunk, flipped)}
+    false = [n for n, arm in router.resets if not any(arm == who and n >= since for who, since in true)]
+    caught = any(arm == found.degraded and n >= fallen for n, arm in router.resets)
+    return {"false_resets": len(false), "degradation_caught": float(caught)}
+
+
+def _first(flags: Sequence[bool], holds: Callable[[Sequence[bool]], bool]) -> int:
+    for first in range(max(0, len(flags) - _WIDTH) + 1):
+        if holds(flags[first : first + _WIDTH]):
+            return first
+    return len(flags)
+
+
+def routers(found: World, seed: int, names: Sequence[str]) -> list[Router]:
+    """Ours first."""
+    catalog, arms = found.catalog, tuple(sorted(found.catalog.models))
+    prices = {arm: (3 * m.price_in + m.price_out) * 0.1 for arm, m in catalog.models.items()}
+    common = (arms, (*TASKS, "other"), VALUE_NANODOLLARS, prices, seed)
+    ours: list[Router] = [EngineRouter(value_policy, catalog, seed), InverseGapRouter(value_policy, catalog, seed)]
+    for kind in ("floor", "proven"):
+        ours.append(EngineRouter({"floor": floor_policy, "proven": proven_policy}[kind], catalog, seed))
+        ours[-1].name = f"pointsman, {kind}"
+    first = found.calls[: found.changes[0]]
+    table = max(found.calls[0].arms, key=lambda arm: fmean(found.utility(call.number, arm) for call in first))
+    ours += [Always(*common, arm=table, name="best static arm at start"), Random(*common)]
+    ours += [LEARNERS[name](*common) for name in names]
+    return ours
+
+
+def main() -> None:
+    options = _options()
+    names = {"all": tuple(LEARNERS), "none": ()}.get(options.rivals) or tuple(filter(None, options.rivals.split(",")))
+    if options.rivals == "none":
+        names = ()
+    rows: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        found = world(seed, options.length)
+        for router in routers(found, seed, names):
+            rows.setdefault(router.name, []).append(
+                measured(found, play(router, found.calls, found.answer, seed), router)
+            )
+        print(
+            f"seed {seed}",
+            {n: round(r[-1]["net_utility_pct"], 1) for n, r in rows.items()},
+            file=sys.stderr,
+            flush=True,
+        )
+    for name, found_rows in rows.items():
+        utility = mean_interval([row["net_utility_pct"] for row in found_rows])
+        behind = [
+            r["net_utility_pct"] - o["net_utility_pct"] for r, o in zip(rows["pointsman"], found_rows, strict=True)
+        ]
+        ahead = mean_interval(behind)
+        line = f"{name:26s} {utility['mean']:6.2f} [{utility['low']:.2f}, {utility['high']:.2f}]"
+        line += f"  ours ahead {ahead['mean']:+.2f} [{ahead['low']:+.2f}, {ahead['high']:+.2f}]"
+        line += f"  under floor {fmean(r['under_floor_pct'] for r in found_rows):5.1f}"
+        for key in ("eviction", "adoption"):
+            line += f"  {key} {median([r[key] for r in found_rows]):5.0f}"
+        line += f"  best share {fmean(r['best_share_pct'] for r in found_rows):5.1f}"
+        if "false_resets" in found_rows[0]:
+            line += f"  caught {fmean(r['degradation_caught'] for r in found_rows):.2f}"
+            line += f"  false resets {fmean(r['false_resets'] for r in found_rows):.2f}"
+            line += f"  explored {fmean(r['explored_share'] for r in found_rows):.3f}"
+        print(line)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--length", type=int, default=15_000)
+    parser.add_argument("--rivals", default="all")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
