@@ -17,6 +17,9 @@ _LN2 = 0.6931471805599453
 _HALF_LN_2PI = 0.9189385332046727
 _SQRT_HALF = 0.7071067811865476
 _TINY = 1e-300
+#: A posterior of more outcomes counts as one of so many: the continued fraction needs terms like their square root, and
+#: a wider posterior errs towards `unproven`.
+_STRONGEST_MILLI = 10**9
 #: Series of atanh(z) / z, highest power first.
 _ATANH = tuple(1 / odd for odd in range(23, 0, -2))
 #: Series of e^x, highest power first.
@@ -30,6 +33,10 @@ def tail_ppm(alpha_milli: int, beta_milli: int, at_least_ppm: int) -> int:
     Regularised incomplete beta by its continued fraction (Abramowitz and Stegun 26.5.8), evaluated on the side where it
     converges fast (26.5.2: I_x(a,b) = 1 - I_{1-x}(b,a)).
     """
+    strength = alpha_milli + beta_milli
+    if strength > _STRONGEST_MILLI:
+        alpha_milli = max(1, alpha_milli * _STRONGEST_MILLI // strength)
+        beta_milli = max(1, _STRONGEST_MILLI - alpha_milli)
     a, b, x = alpha_milli / 1000, beta_milli / 1000, at_least_ppm / PPM
     if x <= 0:
         return PPM

@@ -69,7 +69,9 @@ def _state(budget: Budget, used: int | None) -> BudgetState:
     if used is None:
         return "deny" if budget.unreachable == "closed" else "within"
     if used >= budget.limit:
-        return "deny" if budget.at_limit == "deny" else "warn"
+        if budget.at_limit == "deny":
+            return "deny"
+        return "degrade" if budget.degrade is not None else "warn"
     if budget.warn_ppm is not None and used * PPM >= budget.limit * budget.warn_ppm:
         return "degrade" if budget.degrade is not None else "warn"
     return "within"

@@ -10,17 +10,18 @@ from typing import Literal
 
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.draws import decision_id_for, draw_ppm
-from policy_engine.explanation import Status, Step, candidates_json, decision_row
+from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
 from policy_engine.lanes import LIVE, Lane
 from policy_engine.outlook import Outlook, join
 from policy_engine.pins import Pin
 from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
+from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
-from policy_lang.ir import PPM, Route
+from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
 
@@ -60,17 +61,22 @@ class Course:
     token_arms: tuple[TokenArm, ...]
     explored: bool
     propensity_ppm: int
+    cost_nanodollars: int
     decision_json: str
 
 
 @dataclass(slots=True)
 class Cell:
-    """A survey and its outlook under one snapshot with the JSON that receipts and replies share."""
+    """A survey and its outlook under one snapshot with the JSON that receipts and replies share.
+
+    INVARIANT: all that a receipt says of estimates is rendered here, beside what was worked out from them.
+    """
 
     survey: Survey
     outlook: Outlook | None
     candidates_json: str
     reply_json: str
+    baseline_json: str
     courses: dict[str, Course]
 
 
@@ -79,7 +85,8 @@ class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used.
+    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
+    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
     """
 
     cell: Cell
@@ -90,6 +97,7 @@ class Decision:
     policy_fingerprint: str
     catalog_fingerprint: str
     snapshot_fingerprint: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -122,7 +130,7 @@ class Decision:
 
     @property
     def expected_cost_nanodollars(self) -> int:
-        return self.course.option.cost_nanodollars if self.course.option else 0
+        return self.course.cost_nanodollars
 
     @property
     def confidence_ppm(self) -> int:
@@ -148,12 +156,17 @@ class Decision:
         )
 
     def pin(self, session: str | None) -> Pin | None:
-        """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`."""
+        """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
+
+        An explored arm is not pinned: one draw would be a session's worth of exploration, charged as a single call.
+        """
         route, now = self.cell.survey.route, self.circumstances
         if session is None or route.pin_ms is None or self.arm is None:
             return None
         if now.pin is not None and self.course.steps[0].role == "pinned":
             return now.pin
+        if self.explored:
+            return None
         return Pin(now.tenant, session, route.name, self.arm, now.now_ms + route.pin_ms)
 
 
@@ -166,7 +179,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     """
     budget = judge_budgets(table.policy.budgets, circumstances.budgets, request)
     survey = table.survey(request, budget.tier)
-    pinned = _pinned(circumstances, survey.route, request)
+    pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
     cell = _cell(table, survey, snapshot, circumstances.breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
@@ -174,20 +187,48 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     else:
         course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
-    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints)
+    warnings = _warnings(table, cell, snapshot, circumstances)
+    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings)
 
 
-def _pinned(now: Circumstances, route: Route, request: RouteRequest) -> str | None:
-    """The arm of a pin that still holds: this session, this route, in time. The gates are asked later, every turn."""
-    pin = now.pin
+def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:
+    """The arm of a pin that still holds: this session, this route, in time, in the tier that a budget leaves.
+
+    The gates are asked later, every turn.
+    """
+    pin, route = now.pin, survey.route
     if pin is None or route.pin_ms is None or pin.session != request.session:
         return None
-    return pin.arm if pin.route == route.name and now.now_ms < pin.until_ms else None
+    if pin.route != route.name or now.now_ms >= pin.until_ms:
+        return None
+    # A pin dated beyond what the route grants was made by a clock that has jumped, or under another policy.
+    if pin.until_ms > now.now_ms + route.pin_ms + CLOCK_SKEW_MS:
+        return None
+    if budget.tier is not None and all(candidate.model.arm != pin.arm for candidate in survey.pool):
+        return None
+    return pin.arm
+
+
+def _warnings(table: Table, cell: Cell, snapshot: Snapshot, now: Circumstances) -> tuple[str, ...]:
+    found = []
+    if _clock_behind(snapshot, now):
+        found.append("clock_before_snapshot")
+    if snapshot.left_out:
+        found.append("statistics_left_out")
+    if cell.outlook is not None and table.policy.baseline is not None and cell.survey.baseline is None:
+        found.append("baseline_absent")
+    return tuple(found)
+
+
+def _clock_behind(snapshot: Snapshot, now: Circumstances) -> bool:
+    return now.now_ms < snapshot.made_ms - CLOCK_SKEW_MS
 
 
 def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances) -> bool:
-    """Never on stale state, in audit mode, inside a tool loop, or with the day's money for exploration spent."""
-    if now.degraded or request.tool_loop or table.policy.audit == "on":
+    """Never on stale state, in audit mode, inside a tool loop, with the day's money for exploration spent, or while the
+    clocks disagree, for then nobody knows what the day has cost.
+    """
+    if now.degraded or request.tool_loop or table.policy.audit == "on" or _clock_behind(snapshot, now):
         return False
     explore = survey.route.explore
     if explore is None or explore.daily_nanodollars is None or snapshot.day != now.now_ms // _DAY_MS:
@@ -203,7 +244,8 @@ def _cell(
     found = memo.get(key)
     if found is None:
         outlook = join(survey, snapshot, breakers=breakers, exploring=exploring, pin=pin)
-        found = memo[key] = Cell(survey, outlook, *candidates_json(survey, outlook, snapshot, breakers), {})
+        rows = candidates_json(survey, outlook, snapshot, breakers)
+        found = memo[key] = Cell(survey, outlook, *rows, baseline_json(survey, outlook, snapshot), {})
     return found
 
 
@@ -231,7 +273,7 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     outlook = cell.outlook
     if outlook is None or arm is None:
         row = decision_row(cell.survey, status)
-        return Course(status, None, (), (), False, PPM, _json(row))
+        return Course(status, None, (), (), False, PPM, 0, _json(row))
     option = outlook.options[arm]
     explored = arm != outlook.pick.arm
     propensity = dict(outlook.odds)[arm]
@@ -239,7 +281,8 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     steps = tuple(_step(behind, role) for behind, role in line_up)
     row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
     arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
-    return Course(status, option, steps, arms, explored, propensity, _json(row))
+    cost = served_cost(outlook, option, steps)
+    return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
 
 
 def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:

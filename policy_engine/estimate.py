@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from policy_engine.statistics import Sums
 from policy_lang.ir import PPM
 
-__all__ = ["MILLI", "PRIOR", "Belief", "Estimate", "Evidence", "estimate_row", "estimated", "evidence_of", "updated"]
+__all__ = [
+    "MILLI",
+    "PRIOR",
+    "Belief",
+    "Estimate",
+    "EstimateError",
+    "Evidence",
+    "estimate_from_row",
+    "estimate_row",
+    "estimated",
+    "evidence_of",
+    "updated",
+]
 
 MILLI = 1_000
 #: Pseudo-outcomes of the prior: what an arm is given that nobody has tried.
@@ -20,6 +33,10 @@ PRIOR_MEAN_PPM = 700_000
 #: Pseudo-calls with the parent's mean tokens in a cell's own mean.
 _TOKEN_CALLS = 3
 _FLOOR_PPM, _CEILING_PPM = 5_000, 995_000
+
+
+class EstimateError(ValueError):
+    """A stored estimate holds numbers that none can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +176,17 @@ def estimate_row(estimate: Estimate) -> list[int | None]:
     return [getattr(estimate, name) for name in _FIELDS]
 
 
+def estimate_from_row(row: list[Any]) -> Estimate:
+    """The inverse of `estimate_row`; EstimateError for numbers that no estimate can hold."""
+    found = Estimate(*row)
+    if not all(number is None or (type(number) is int and 0 <= number < _TOO_LARGE) for number in row):
+        raise EstimateError("an estimate holds whole numbers from 0 to below 10^15")
+    if found.alpha_milli < 1 or found.beta_milli < 1 or found.quality_ppm > PPM:
+        raise EstimateError("an estimate needs alpha and beta of at least 1 and a quality of at most 1,000,000")
+    return found
+
+
+_TOO_LARGE = 10**15
 _FIELDS = tuple(Estimate.__slots__)
 
 

@@ -14,10 +14,12 @@ from policy_engine.outlook import Outlook
 from policy_engine.selection import Option
 from policy_engine.snapshot import Estimate, Snapshot, estimate_row
 from policy_engine.table import Survey
+from policy_lang.canonical import canonical
+from policy_lang.catalog import model_document
 from policy_lang.fingerprint import ir_document
 from policy_lang.ir import PPM, Route
 
-__all__ = ["Status", "Step", "candidates_json", "decision_row"]
+__all__ = ["Status", "Step", "baseline_json", "candidates_json", "decision_row", "served_cost"]
 
 Status = Literal["served", "no_candidates", "denied"]
 
@@ -64,6 +66,16 @@ def candidates_json(
     return f"[{','.join(kept)}]", f"[{','.join(told)}]"
 
 
+def baseline_json(survey: Survey, outlook: Outlook | None, snapshot: Snapshot) -> str:
+    """The baseline's catalog row and estimate as used; null where nothing may serve."""
+    if outlook is None:
+        return "null"
+    model = outlook.baseline
+    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
+    row = canonical(model_document(model)).decode()
+    return f'{{"arm":"{model.arm}","estimate":{_row_json(estimate)},"model":{row}}}'
+
+
 def decision_row(
     survey: Survey,
     status: Status,
@@ -89,12 +101,19 @@ def decision_row(
     baseline = {"arm": outlook.baseline.arm, "cost_nanodollars": outlook.baseline_cost_nanodollars}
     model = option.candidate.model
     row |= {"arm": model.arm, "model": model.name, "provider": model.provider, "baseline": baseline}
-    row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": option.cost_nanodollars}
+    row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": served_cost(outlook, option, steps)}
     row |= {"floor": option.state, "tier": option.candidate.tier, "stream": _streams(survey)}
     row["plan"] = [
         {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
     ]
     return row | _orders(survey.route) | _weighings(outlook)
+
+
+def served_cost(outlook: Outlook, option: Option, steps: Sequence[Step]) -> int:
+    """Expected nano-dollars of what the plan serves: of all its calls where it climbs a cascade, else of one."""
+    if outlook.cascade is not None and steps[0].role == "cascade":
+        return outlook.cascade.cost_nanodollars
+    return option.cost_nanodollars
 
 
 def _streams(survey: Survey) -> bool:

@@ -71,6 +71,9 @@ def verdicts(
     use = [degrade] if degrade else [*route.use, *(route.cascade.tiers if route.cascade else ())]
     pooled = {arm: tier for tier in reversed(use) for arm in arms_of[tier]}
     in_order = dict.fromkeys(arm for tier in use for arm in arms_of[tier])
+    if degrade:
+        until = route.until_proven if route.until_proven in in_order else None
+        route = replace(route, cascade=None, until_proven=until)
     reach = [*in_order, *([route.until_proven] if route.until_proven else []), *policy.fallback]
     arms = {}
     for arm in dict.fromkeys(reach):
@@ -84,7 +87,7 @@ def verdicts(
         arms[arm] = tier, barred, tuple(failed)
     alive = [arm for arm, (_, barred, _) in arms.items() if not barred]
     return Verdicts(
-        route=replace(route, cascade=None) if degrade else route,
+        route=route,
         line=line,
         envelope=envelope,
         arms=arms,

@@ -11,10 +11,9 @@ from hashlib import sha256
 from typing import Any
 
 from policy_engine.decision import ENGINE, Circumstances, Decision
-from policy_engine.snapshot import Snapshot, estimate_row
+from policy_engine.snapshot import Snapshot
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
-from policy_lang.catalog import model_document
 
 __all__ = ["RECEIPT_FORMAT", "ReceiptError", "open_sealed", "receipt_body", "reply", "seal"]
 
@@ -22,7 +21,10 @@ RECEIPT_FORMAT = 1
 
 
 class ReceiptError(ValueError):
-    """A stored line is not a receipt, or its bytes do not match its hash. `decision_id` where it can still be read."""
+    """A stored line is not a receipt, is in a format of another version, or its bytes do not match its hash.
+
+    `decision_id` where it can still be read.
+    """
 
     def __init__(self, message: str, decision_id: str | None = None) -> None:
         super().__init__(message)
@@ -31,14 +33,15 @@ class ReceiptError(ValueError):
 
 def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) -> str:
     """Canonical JSON of the receipt."""
-    outlook = decision.cell.outlook
-    learned = {
+    learned: dict[str, Any] = {
         "day": snapshot.day,
         "made_ms": snapshot.made_ms,
         "spent_nanodollars": snapshot.spent_nanodollars.get(decision.route, 0),
     }
+    if snapshot.left_out:
+        learned["left_out"] = snapshot.left_out
     return (
-        f'{{"baseline":{_baseline(decision, snapshot) if outlook else "null"}'
+        f'{{"baseline":{decision.cell.baseline_json}'
         f',"budget":{_json(decision.budget.document())}'
         f',"candidates":{decision.cell.candidates_json}'
         f',"circumstances":{_circumstances(decision.circumstances)}'
@@ -48,7 +51,7 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"format":{RECEIPT_FORMAT}'
         f',"request":{_json(request.document())}'
         f',"snapshot":{_json(learned)}'
-        f',"tenant":{_json(decision.circumstances.tenant)}}}'
+        f',"tenant":{_json(decision.circumstances.tenant)}{_warnings(decision)}}}'
     )
 
 
@@ -62,14 +65,17 @@ def open_sealed(line: str) -> dict[str, Any]:
     try:
         document = json.loads(line)
         receipt, stated = document["receipt"], document["hash"]
-        decision_id = receipt["circumstances"]["decision_id"]
-    except (ValueError, KeyError, TypeError):
+        decision_id, form = receipt["circumstances"]["decision_id"], receipt["format"]
+        computed = sha256(canonical(receipt)).hexdigest()
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ReceiptError("the line is not a sealed receipt") from None
-    if sha256(canonical(receipt)).hexdigest() != stated:
+    if not isinstance(decision_id, str):
+        raise ReceiptError("the line is not a sealed receipt")
+    if form != RECEIPT_FORMAT:
+        raise ReceiptError(f"the receipt is in format {form}; this version reads {RECEIPT_FORMAT}", decision_id)
+    if computed != stated:
         raise ReceiptError("the receipt's bytes do not match its hash", decision_id)
-    if not isinstance(receipt, dict) or receipt.get("format") != RECEIPT_FORMAT:
-        raise ReceiptError(f"this version reads receipt format {RECEIPT_FORMAT}", decision_id)
-    return receipt
+    return receipt  # type: ignore[no-any-return]  # it has string keys, so it is an object
 
 
 def reply(decision: Decision, token: str, pin: str | None = None) -> str:
@@ -89,7 +95,7 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
         f',"lane":{_json(now.lane.document())}'
         f',"mode":"{decision.mode}"'
         f',"state_age_ms":{now.state_age_ms}'
-        f',"token":"{token}"}}'
+        f',"token":"{token}"{_warnings(decision)}}}'
     )
 
 
@@ -108,19 +114,15 @@ def _circumstances(now: Circumstances) -> str:
     return _json(found)
 
 
-def _baseline(decision: Decision, snapshot: Snapshot) -> str:
-    outlook, survey = decision.cell.outlook, decision.cell.survey
-    assert outlook is not None
-    model = outlook.baseline
-    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
-    return _json({"arm": model.arm, "estimate": estimate_row(estimate), "model": model_document(model)})
-
-
 def _fingerprints(decision: Decision) -> str:
     return (
         f'{{"catalog":"{decision.catalog_fingerprint}","engine":"{ENGINE}"'
         f',"policy":"{decision.policy_fingerprint}","snapshot":"{decision.snapshot_fingerprint}"}}'
     )
+
+
+def _warnings(decision: Decision) -> str:
+    return f',"warnings":{_json(decision.warnings)}' if decision.warnings else ""
 
 
 def _json(value: object) -> str:

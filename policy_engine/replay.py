@@ -1,19 +1,23 @@
-"""Replay: rebuild the inputs from a receipt, decide again, and compare the bytes."""
+"""Replay: rebuild the inputs from a receipt, decide again, and compare the bytes.
+
+Nothing here raises for a bad line: whatever is wrong with it is the verdict's `difference`.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from policy_engine.budgets import BudgetReading
-from policy_engine.decision import Circumstances, decide
+from policy_engine.decision import ENGINE, Circumstances, decide
+from policy_engine.estimate import estimate_from_row
 from policy_engine.lanes import LIVE, Lane
 from policy_engine.pins import Pin
-from policy_engine.receipt import ReceiptError, open_sealed, receipt_body
-from policy_engine.snapshot import Estimate, Snapshot
+from policy_engine.receipt import ReceiptError, open_sealed, receipt_body, seal
+from policy_engine.snapshot import Snapshot
 from policy_engine.table import Table, compile_table
 from policy_engine.wire import RouteRequest
 from policy_lang.admission import AdmissionError, admit
@@ -24,7 +28,13 @@ from policy_lang.ir import Policy
 __all__ = ["ReplayVerdict", "Replayer", "replay"]
 
 PolicyStore = Mapping[str, tuple[Policy, Mapping[str, int]]]
+_UNFIT = (KeyError, TypeError, ValueError, AttributeError, RecursionError, ArithmeticError)
 _HEAD = len('{"hash":"') + 64 + len('","receipt":')
+_MEMO_LIMIT = 4_096
+# What stands between the parts of a body; no string can hold one, because its quotes would be escaped.
+_MARKS = (',"budget":', ',"candidates":', ',"circumstances":', ',"decision":', ',"engine":', ',"fingerprints":')
+_TAIL_MARKS = (',"format":', ',"request":', ',"snapshot":', ',"tenant":')
+_WHERE = re.compile(r'"route":"(?P<route>[^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +50,42 @@ class ReplayVerdict:
 
 
 class Replayer:
-    """Replays many receipts against one store of policies.
+    """Replays many receipts against one store of policies, most of them without parsing more than they differ in.
 
-    What receipts of one cell share is rebuilt once. That is safe: the body is compared whole, so a receipt whose rows
-    differ from the ones remembered comes out unequal, and is then replayed alone, from nothing but itself.
+    What receipts share (table, snapshot, request) is remembered by the text it was rebuilt from. That is safe because
+    the line is compared whole and names every input: what was remembered wrongly comes out unequal, and the line is
+    then replayed alone, from nothing but itself.
     """
 
     def __init__(self, policies: PolicyStore) -> None:
         self._policies = policies
-        self._inputs: dict[tuple[Any, ...], tuple[RouteRequest, Table, Snapshot]] = {}
+        self._learned: dict[tuple[str, ...], tuple[Table, Snapshot]] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
+        self._requests: dict[str, RouteRequest] = {}
 
     def replay(self, line: str) -> ReplayVerdict:
-        """Decide again on what a sealed line records.
-
-        Nothing is raised for a bad line: the verdict says what is wrong.
-        """
-        body = line.strip()[_HEAD:-1]
-        try:
-            receipt = json.loads(body)
-            key = (json.dumps(receipt["request"]), tuple(receipt["fingerprints"].values()))
-            known = self._inputs.get(key)
-            if known is not None and sha256(body.encode()).hexdigest() == line[9:73]:
-                request, table, snapshot = known
-                circumstances = _circumstances(receipt)
-                if receipt_body(request, decide(request, table, snapshot, circumstances), snapshot) == body:
+        """Decide again on what a sealed line records."""
+        line = line.strip()
+        parts = _Parts.of(line[_HEAD:-1])
+        if parts is not None and (known := self._learned.get(parts.learned)) is not None:
+            try:
+                circumstances = _circumstances(json.loads(parts.circumstances), json.loads(parts.tenant))
+                if _sealed_again(self._request(parts.request), *known, circumstances) == line:
                     return ReplayVerdict(circumstances.decision_id, True)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            key = None
-        verdict, inputs = _replayed(line, self._policies)
-        if verdict.equal and inputs is not None and key is not None:
-            self._inputs[key] = inputs
+            except _UNFIT:
+                pass
+        verdict, inputs = _replayed(line, self._policies, self._tables.get(parts.table) if parts else None)
+        if verdict.equal and inputs is not None and parts is not None:
+            _remember(self._learned, parts.learned, inputs)
+            _remember(self._tables, parts.table, inputs[0])
         return verdict
+
+    def _request(self, text: str) -> RouteRequest:
+        found = self._requests.get(text)
+        if found is None:
+            found = _request(json.loads(text))
+            _remember(self._requests, text, found)
+        return found
 
 
 def replay(line: str, policies: PolicyStore) -> ReplayVerdict:
@@ -78,30 +93,91 @@ def replay(line: str, policies: PolicyStore) -> ReplayVerdict:
 
     `policies`: by fingerprint, the IR and its source lines; an inline IR is in the receipt.
     """
-    return _replayed(line, policies)[0]
+    return _replayed(line.strip(), policies)[0]
 
 
-def _replayed(line: str, policies: PolicyStore) -> tuple[ReplayVerdict, tuple[RouteRequest, Table, Snapshot] | None]:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A body cut at its top-level fields, unparsed. `learned`: all that table and snapshot are rebuilt from."""
+
+    learned: tuple[str, ...]
+    table: tuple[str, ...]
+    circumstances: str
+    request: str
+    tenant: str
+
+    @staticmethod
+    def of(body: str) -> _Parts | None:
+        """None for a body that is not laid out as receipts are."""
+        cuts, at = [], 0
+        for mark in _MARKS:
+            at = body.find(mark, at)
+            cuts.append(at)
+        # A request can be long and an inline policy can hold anything, so what follows it is looked for from the end.
+        end = len(body)
+        tail = []
+        for mark in reversed(_TAIL_MARKS):
+            end = body.rfind(mark, 0, end)
+            tail.append(end)
+        if min(cuts) < 0 or min(tail) < 0:
+            return None
+        _, candidates, circumstances, decision, engine, fingerprints = cuts
+        tenant, snapshot, request, form = tail
+        route = _WHERE.search(body, decision, engine)
+        if route is None:
+            return None
+        inline = body[request:snapshot] if '"inline":' in body[request:snapshot] else ""
+        prints = body[fingerprints:form]
+        return _Parts(
+            learned=(body[:circumstances], prints, body[snapshot:tenant], route[0], inline),
+            table=(prints.partition(',"snapshot":')[0], route["route"], body[cuts[0] : candidates], inline),
+            circumstances=body[circumstances + len(_MARKS[2]) : decision],
+            request=body[request + len(_TAIL_MARKS[1]) : snapshot],
+            tenant=body[tenant + len(_TAIL_MARKS[3]) : -1].partition(',"warnings":')[0],
+        )
+
+
+def _sealed_again(request: RouteRequest, table: Table, snapshot: Snapshot, circumstances: Circumstances) -> str:
+    return seal(receipt_body(request, decide(request, table, snapshot, circumstances), snapshot))
+
+
+def _remember(memo: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(memo) >= _MEMO_LIMIT:
+        memo.clear()
+    memo[key] = value
+
+
+def _replayed(
+    line: str, policies: PolicyStore, table: Table | None = None
+) -> tuple[ReplayVerdict, tuple[Table, Snapshot] | None]:
     try:
         receipt = open_sealed(line)
     except ReceiptError as problem:
         return ReplayVerdict(problem.decision_id, False, str(problem)), None
     decision_id = receipt["circumstances"]["decision_id"]
+    if receipt.get("engine") != ENGINE:
+        return ReplayVerdict(decision_id, False, f"decided by {receipt.get('engine')}; this is {ENGINE}"), None
     try:
         known = _policy(receipt, policies)
         if known is None:
             missing = f"policy {receipt['fingerprints']['policy'][:12]} is not at hand"
             return ReplayVerdict(decision_id, False, missing), None
-        request, table, snapshot = _inputs(receipt, *known)
-        if table.policy_fingerprint != receipt["fingerprints"]["policy"]:
-            return ReplayVerdict(decision_id, False, "fingerprints.policy"), None
-        body = receipt_body(request, decide(request, table, snapshot, _circumstances(receipt)), snapshot)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        request, snapshot = _request(receipt["request"]), _snapshot(receipt)
+        circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
+        inline = "inline" in receipt["request"]
+        for tried in (table, compile_table(known[0], _catalog(receipt), known[1], inline=inline)):
+            if tried is None:
+                continue
+            if tried.policy_fingerprint != receipt["fingerprints"]["policy"]:
+                return ReplayVerdict(decision_id, False, "fingerprints.policy"), None
+            again = _sealed_again(request, tried, snapshot, circumstances)
+            if again == line:
+                return ReplayVerdict(decision_id, True), (tried, snapshot)
+    except _UNFIT as problem:
         # A resealed receipt can lack anything; that is a finding about it, not a fault of ours.
         return ReplayVerdict(decision_id, False, f"the receipt's inputs do not fit together: {problem}"), None
-    if body == line.strip()[_HEAD:-1]:
-        return ReplayVerdict(decision_id, True), (request, table, snapshot)
-    return ReplayVerdict(decision_id, False, _first_difference(receipt, json.loads(body))), None
+    different = _first_difference(receipt, json.loads(again)["receipt"])
+    return ReplayVerdict(decision_id, False, different or "the line is not in canonical form"), None
 
 
 def _policy(receipt: Mapping[str, Any], policies: PolicyStore) -> tuple[Policy, Mapping[str, int]] | None:
@@ -113,16 +189,17 @@ def _policy(receipt: Mapping[str, Any], policies: PolicyStore) -> tuple[Policy, 
         raise ValueError(str(problem)) from None
 
 
-def _inputs(
-    receipt: Mapping[str, Any], policy: Policy, lines: Mapping[str, int]
-) -> tuple[RouteRequest, Table, Snapshot]:
-    rows = [*receipt["candidates"], *([receipt["baseline"]] if receipt["baseline"] else [])]
-    models = {row["arm"]: model_from_document(row["model"]) for row in rows if not _absent(row)}
-    catalog = Catalog(models, {}, receipt["fingerprints"]["catalog"])
+def _catalog(receipt: Mapping[str, Any]) -> Catalog:
+    models = {row["arm"]: model_from_document(row["model"]) for row in _rows(receipt) if not _absent(row)}
+    return Catalog(models, {}, receipt["fingerprints"]["catalog"])
+
+
+def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
     learned, route = receipt["snapshot"], receipt["decision"]["route"]
-    snapshot = Snapshot(
+    estimates = {row["arm"]: estimate_from_row(row["estimate"]) for row in _rows(receipt)}
+    return Snapshot(
         made_ms=learned["made_ms"],
-        cells={receipt["decision"]["cluster"]: {row["arm"]: Estimate(*row["estimate"]) for row in rows}},
+        cells={receipt["decision"]["cluster"]: estimates},
         tasks={},
         overall={},
         generations={},
@@ -130,18 +207,17 @@ def _inputs(
         day=learned["day"],
         spent_nanodollars={route: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
+        left_out=learned.get("left_out", {}),
         moves={},
         watches={},
     )
-    return (
-        _request(receipt["request"]),
-        compile_table(policy, catalog, lines, inline="inline" in receipt["request"]),
-        snapshot,
-    )
 
 
-def _circumstances(receipt: Mapping[str, Any]) -> Circumstances:
-    now, tenant = receipt["circumstances"], receipt["tenant"]
+def _rows(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*receipt["candidates"], *([receipt["baseline"]] if receipt["baseline"] else [])]
+
+
+def _circumstances(now: Mapping[str, Any], tenant: str) -> Circumstances:
     return Circumstances(
         tenant=tenant,
         decision_id=now["decision_id"],

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
 from policy_engine.wire import TelemetryRecord, record_to_wire
@@ -109,7 +110,9 @@ class Settlement:
 
 
 def settle(telemetry: Telemetry, keys: SigningKeys) -> Settlement:
-    """Judge one record. Reasons to reject: malformed_token, bad_signature, foreign_tenant, unknown_arm."""
+    """Judge one record. Reasons to reject: malformed_token, bad_signature, foreign_tenant, unknown_arm, and
+    decided_later: by the decision's clock it is yet to be made, so its weight would outgrow every honest one.
+    """
     record = telemetry.record
     try:
         claims = verify(record.token, keys)
@@ -121,8 +124,10 @@ def settle(telemetry: Telemetry, keys: SigningKeys) -> Settlement:
     arm = next((arm for arm in claims.arms if arm.arm == record.arm), None)
     if arm is None:
         return Settlement(telemetry, claims, reason="unknown_arm")
-    cost = _cost(arm, record)
     age = telemetry.received_ms - claims.at_ms
+    if age < -CLOCK_SKEW_MS:
+        return Settlement(telemetry, claims, reason="decided_later")
+    cost = _cost(arm, record)
     effects, late = [], []
     for field, limit in _reported(record):
         if age > limit:

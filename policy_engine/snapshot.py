@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from policy_engine.degradation import CALM, Arrivals, Score, Watch, advanced, moved_ppm
-from policy_engine.estimate import MILLI, PRIOR, Belief, Estimate, Evidence, estimate_row, evidence_of, updated
+from policy_engine.estimate import (
+    MILLI,
+    PRIOR,
+    Belief,
+    Estimate,
+    Evidence,
+    estimate_from_row,
+    estimate_row,
+    evidence_of,
+    updated,
+)
 from policy_engine.shrinkage import STRANGER, Leaf, Levels, shrunk
+from policy_engine.soundness import sifted
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
 from policy_lang.fingerprint import fingerprint
 
@@ -39,7 +50,7 @@ class Snapshot:
     both, arm `*` stands for arms never tried; in a cell it holds the usual size of a call there. `generations`,
     `moves`: how often an arm's record was set aside, and how far (ppm, signed) it had moved then. `watches`: the scores
     that notice. `outcomes`: raw floor-relevant outcomes by arm, of its generation. `spent_nanodollars`: money spent on
-    exploration today (UTC day `day`) by route.
+    exploration today (UTC day `day`) by route. `left_out`: rows that could not be believed, by reason.
     """
 
     made_ms: int
@@ -53,6 +64,7 @@ class Snapshot:
     fingerprint: str
     moves: Mapping[str, int]
     watches: Mapping[str, Watch]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def estimate(self, cluster: str, task: str, arm: str) -> Estimate:
         """Best available: the cell, else its task, else the tenant, else what untried arms are given.
@@ -85,7 +97,7 @@ def build_snapshot(
     old record moved as far. Without it nothing is watched. `priors`: what is known of arms beforehand.
     """
     before = previous or EMPTY
-    kept = list(rows)
+    kept, left_out = sifted(rows, now_ms)
     generations = dict(before.generations)
     for row in kept:
         generations[row.arm] = max(row.generation, generations.get(row.arm, 0))
@@ -109,6 +121,7 @@ def build_snapshot(
             fingerprint="",
             moves=dict(sorted(moves.items())),
             watches=dict(sorted(watches.items())),
+            left_out=left_out,
         )
     )
 
@@ -119,6 +132,7 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
         "cells": {cluster: _rows(arms) for cluster, arms in snapshot.cells.items()},
         "day": snapshot.day,
         "generations": dict(snapshot.generations),
+        "left_out": dict(snapshot.left_out),
         "made_ms": snapshot.made_ms,
         "moves": dict(snapshot.moves),
         "outcomes": dict(snapshot.outcomes),
@@ -144,6 +158,7 @@ def snapshot_from_document(document: Mapping[str, Any]) -> Snapshot:
             fingerprint="",
             moves=document["moves"],
             watches={arm: Watch(Score(*row[:3]), Score(*row[3:])) for arm, row in document["watches"].items()},
+            left_out=document["left_out"],
         )
     )
 
@@ -157,7 +172,7 @@ def _rows(arms: Mapping[str, Estimate]) -> dict[str, list[int | None]]:
 
 
 def _estimates(rows: Mapping[str, list[Any]]) -> dict[str, Estimate]:
-    return {arm: Estimate(*row) for arm, row in rows.items()}
+    return {arm: estimate_from_row(row) for arm, row in rows.items()}
 
 
 def _levels(levels: Levels) -> dict[str, Any]:
@@ -170,8 +185,10 @@ def _leaves(rows: Iterable[CellRow], generations: Mapping[str, int], now_ms: int
     parts: dict[Leaf, list[Sums]] = defaultdict(list)
     for row in rows:
         if row.generation == generations[row.arm]:
-            shift = HALF_LIVES_PER_EPOCH * max(0, now_epoch - row.epoch)
-            scaled = {name: value if name in _RAW else value >> shift for name, value in row.sums.items()}
+            # A row of the next landmark comes from a clock a moment ahead of this one.
+            up = HALF_LIVES_PER_EPOCH * max(0, row.epoch - now_epoch)
+            down = HALF_LIVES_PER_EPOCH * max(0, now_epoch - row.epoch)
+            scaled = {name: value if name in _RAW else value << up >> down for name, value in row.sums.items()}
             parts[row.cluster, row.task, row.arm].append(scaled)
     return {key: merge_sums(found) for key, found in sorted(parts.items())}
 

@@ -2,12 +2,15 @@
 
 Policies are kept by fingerprint and only while an alias names them; the stored form is trusted, its bytes are addressed
 by their hash.
+
+    StateError    a blob is not a route state that this version reads
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -25,6 +28,7 @@ from policy_lang.ir import Policy
 __all__ = [
     "PublishedPolicy",
     "RouteState",
+    "StateError",
     "named_arms",
     "pack_state",
     "state_catalog",
@@ -38,6 +42,12 @@ __all__ = [
 ]
 
 _FORMAT = 1
+#: A snapshot this much older than the one it meets is not late: the clock that made the other one had jumped ahead.
+_JUMPED_MS = 2 * 86_400_000
+
+
+class StateError(ValueError):
+    """The blob is damaged, or of a newer version; what was read before it still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +87,12 @@ def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy)
 
 
 def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
-    """Take over a newer snapshot; an older one, or one that differs in nothing but its time, changes nothing."""
-    if snapshot.made_ms <= state.snapshot.made_ms or _estimates(snapshot) == _estimates(state.snapshot):
+    """Take over a newer snapshot; an older one, or one that differs in nothing but its time, changes nothing.
+
+    One older by more than two days is taken over: no delivery is that late, so the other one's clock was wrong.
+    """
+    ahead = state.snapshot.made_ms - snapshot.made_ms
+    if 0 <= ahead <= _JUMPED_MS or (ahead < 0 and _estimates(snapshot) == _estimates(state.snapshot)):
         return state
     return replace(state, snapshot=snapshot)
 
@@ -123,8 +137,13 @@ def pack_state(state: RouteState) -> tuple[str, bytes]:
 
 
 def unpack_state(blob: bytes) -> RouteState:
-    """The inverse of `pack_state`."""
-    return state_from_document(json.loads(gzip.decompress(blob)))
+    """The inverse of `pack_state`; StateError when the blob is not a state that this version reads."""
+    try:
+        return state_from_document(json.loads(gzip.decompress(blob)))
+    except StateError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error) as problem:
+        raise StateError(f"the blob is not a route state: {problem!r}") from problem
 
 
 def state_document(state: RouteState) -> dict[str, Any]:
@@ -145,7 +164,9 @@ def state_document(state: RouteState) -> dict[str, Any]:
 
 
 def state_from_document(document: Mapping[str, Any]) -> RouteState:
-    """The inverse of `state_document`."""
+    """The inverse of `state_document`; StateError for another format."""
+    if document["format"] != _FORMAT:
+        raise StateError(f"the route state is in format {document['format']}; this version reads {_FORMAT}")
     return RouteState(
         tenant=document["tenant"],
         version=document["version"],

@@ -150,14 +150,17 @@ class Table:
         found = self._reaches.get(key)
         if found is None:
             use = (degrade,) if degrade else (*route.use, *(route.cascade.tiers if route.cascade else ()))
+            if degrade:
+                # The one tier a budget leaves comes before floors: an `until proven` arm outside of it does not serve.
+                until = route.until_proven if route.until_proven in self._tiers[degrade] else None
+                route = replace(route, cascade=None, until_proven=until)
             tiers: dict[str, str | None] = {}
             for tier in use:
                 for arm in self._tiers[tier]:
                     tiers.setdefault(arm, tier)
             for arm in (*((route.until_proven,) if route.until_proven else ()), *self.policy.fallback):
                 tiers.setdefault(arm, None)
-            kept = replace(route, cascade=None) if degrade else route
-            found = self._reaches[key] = _Reach(kept, {arm: self._unjudged(arm, tier) for arm, tier in tiers.items()})
+            found = self._reaches[key] = _Reach(route, {arm: self._unjudged(arm, tier) for arm, tier in tiers.items()})
         return found
 
     def _unjudged(self, arm: str, tier: str | None) -> Candidate:

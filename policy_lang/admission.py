@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from policy_lang.bounds import out_of_bounds
 from policy_lang.consistency import inconsistencies
-from policy_lang.ir import Limits, Policy, Tagged, Text, Truth, Whole
+from policy_lang.ir import IR_VERSION, Limits, Policy, Tagged, Text, Truth, Whole
 
 __all__ = ["AdmissionError", "admit", "policy_from_document"]
 
@@ -46,6 +46,10 @@ def admit(document: object) -> Policy:
 
 def policy_from_document(document: object) -> Policy:
     """The same for a document that this project stored: structure is still checked, bounds and names are not."""
+    version = document.get("ir_version", IR_VERSION) if isinstance(document, dict) else IR_VERSION
+    if type(version) is int and version > IR_VERSION:
+        message = f"the policy is of IR version {version}; this engine evaluates up to {IR_VERSION}"
+        raise AdmissionError("newer_version", "ir_version", message)
     policy: Policy = _dataclass(Policy)(document, "")
     return policy
 

@@ -2,6 +2,8 @@
 
 The snapshot (`catalog.json` beside this file) is compiled by `pointsman catalog build`; each field carries its source
 and the date it was read. Prices are whole pico-dollars per token. A field the sources lack is None: unknown to gates.
+
+    CatalogError    a row without prices, or with ones that no provider asks; there is no cost without a price
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from typing import Any
 from policy_lang.fingerprint import fingerprint
 from policy_lang.gates import FactValue
 
-__all__ = ["Catalog", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
+__all__ = ["Catalog", "CatalogError", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
 
 _DOMAIN = "pointsman/catalog/1"
+
+
+class CatalogError(ValueError):
+    """The message names the arm and the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,13 @@ class Model:
     tiers: tuple[Prices, ...] = ()
     batch: tuple[Prices, ...] = ()
 
+    def __post_init__(self) -> None:
+        for held in (self, *self.tiers, *self.batch):
+            for name in _PRICE_FIELDS:
+                price = getattr(held, name)
+                if (price is None and name in _REQUIRED) or not (price is None or (type(price) is int and price >= 0)):
+                    raise CatalogError(f"`{self.arm}`: `{name}` must be whole pico-dollars per token, not {price!r}")
+
     def prices(self, prompt_tokens: int, *, batch: bool = False) -> Prices:
         """The prices that hold for a prompt of this size; the list price where the arm has no batch service."""
         base = Prices(self.price_in, self.price_out, self.price_cached_read, self.price_cached_write)
@@ -72,6 +85,7 @@ class Model:
 
 _NO_FACTS = ("arm", "name", "price_cached_write", "tiers", "batch")
 _FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__slots__ if name not in _NO_FACTS)
+_REQUIRED = ("price_in", "price_out")
 _PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
 
@@ -147,7 +161,10 @@ def model_document(model: Model) -> dict[str, Any]:
 
 
 def model_from_document(document: Mapping[str, Any]) -> Model:
-    """The inverse of `model_document`; TypeError on unknown or missing fields."""
+    """The inverse of `model_document`; CatalogError without a price, TypeError on unknown or other missing fields."""
+    for name in _REQUIRED:
+        if name not in document:
+            raise CatalogError(f"`{document.get('arm')}`: `{name}` is missing; an arm needs both list prices")
     if "tiers" not in document and "batch" not in document:
         return Model(**document)
     steps = {name: tuple(Prices(**step) for step in document.get(name, ())) for name in ("tiers", "batch")}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from functions.stores.errors import ConflictError, reaching
+from functions.stores.errors import ConflictError, StoreError, reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import pointer_key, policy_object, state_object
-from policy_engine.state import PublishedPolicy, RouteState, pack_state, unpack_state
+from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
 
 if TYPE_CHECKING:
@@ -66,12 +66,16 @@ class StateStore:
         return Pointer(item["version"], item["blob"])
 
     def fetch(self, tenant: str, pointer: Pointer | None) -> RouteState:
-        """The state that a pointer names."""
+        """The state that a pointer names; StoreError also for one that a newer version wrote."""
         if pointer is None:
             return RouteState(tenant)
         with reaching(_CODE, "the state bucket"):
             stored = self._s3.get_object(Bucket=self._bucket, Key=state_object(tenant, pointer.blob))
-            return unpack_state(stored["Body"].read())
+            blob = stored["Body"].read()
+        try:
+            return unpack_state(blob)
+        except StateError as problem:
+            raise StoreError(_CODE, str(problem), "StateError") from problem
 
     def current(self, tenant: str) -> RouteState:
         """The state as of the last finished revision."""

@@ -42,16 +42,22 @@ class Watcher:
         tenants = [event["tenant"]] if "tenant" in event else self._registry.tenants()
         versions: dict[str, int] = {}
         failures: dict[str, StoreError] = {}
+        left_out: dict[str, Mapping[str, int]] = {}
         drained = 0
         for tenant in tenants:
             try:
-                versions[tenant] = self._refreshed(tenant, now_ms).version
+                state = self._refreshed(tenant, now_ms)
+                versions[tenant] = state.version
+                if state.snapshot.left_out:
+                    left_out[tenant] = state.snapshot.left_out
                 drained += self._drained(tenant)
             except StoreError as outage:
                 failures[tenant] = outage
         failed = {tenant: outage.code for tenant, outage in failures.items()}
         counts = {"StatesRefreshed": len(versions), "ReceiptsDrained": drained, "WatchFailures": len(failed)}
-        observe("watch", "watched", counts, {"failed": failed} if failed else {}, failed=bool(failed))
+        counts["StatisticsRowsLeftOut"] = sum(sum(reasons.values()) for reasons in left_out.values())
+        facts = {name: found for name, found in (("failed", failed), ("left_out", left_out)) if found}
+        observe("watch", "watched", counts, facts, failed=bool(facts))
         if failures:
             raise next(iter(failures.values()))
         return {"versions": versions, "drained": drained}
