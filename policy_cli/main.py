@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 #: Name -> module, attribute, one line of help; in the order of `--help`.
 COMMANDS = {
     "check": ("policy_cli.commands.check", "check", "Report every finding in policy files."),
+    "fmt": ("policy_cli.commands.fmt", "fmt", "Lay out policy files, comments kept."),
     "compile": ("policy_cli.commands.compile", "compile_command", "Compile a policy to its IR and fingerprint."),
     "publish": ("policy_cli.commands.publish", "publish", "Send a policy to the service and move its alias."),
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),

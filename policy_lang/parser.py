@@ -19,9 +19,9 @@ from policy_lang.ir import MAX_DEPTH
 from policy_lang.syntax import Statement
 
 if TYPE_CHECKING:
-    from lark import Lark, Token
+    from lark import Lark, Token, Tree
 
-__all__ = ["Parsed", "build_lark", "parse", "tokens"]
+__all__ = ["Parsed", "build_lark", "concrete_tree", "parse", "tokens"]
 
 _MAX_ERRORS = 100
 _OPENING = {"LPAR": "RPAR", "LBRACE": "RBRACE", "LSQB": "RSQB"}
@@ -50,6 +50,11 @@ def tokens(text: str, *, trivia: bool) -> tuple[Token, ...]:
     return tuple(LexerThread.from_text(_lexer(trivia), text).lex(None))  # type: ignore[no-untyped-call]
 
 
+def concrete_tree(text: str) -> Tree[Token]:
+    """Every token of a text that `parse` finds no fault with, under the names of the grammar's rules."""
+    return _plain_lark().parse(text, start="start")
+
+
 def build_lark(**options: Any) -> Lark:
     """The grammar as a parser; `options` override lark's, for the tests that build it strict and contextual."""
     from lark import Lark
@@ -69,6 +74,11 @@ def build_lark(**options: Any) -> Lark:
 @cache
 def _lark() -> Lark:
     return build_lark()
+
+
+@cache
+def _plain_lark() -> Lark:
+    return build_lark(transformer=None)
 
 
 @cache
