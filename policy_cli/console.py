@@ -24,7 +24,7 @@ _PATTERNS = [
     r"\b(?P<good>cleared|served|byte-equal)\b",
     r"(?P<mark>\^+)",
     r"(?P<quoted>`[^`\n]+`)",
-    r"(?m)(?P<dim>^ *\d* *\|| *-->| = )",
+    r"(?m)(?P<dim>^ *\d* *\||^ *-->|^ += )",
 ]
 
 

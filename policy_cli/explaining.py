@@ -46,11 +46,14 @@ def explain_receipt(receipt: Document) -> str:
 
 
 def explain_reply(reply: Document) -> str:
-    """The same from a route reply, which knows less."""
-    state = [f"state     degraded, {reply['state_age_ms']} ms old: nothing is explored"] if reply["degraded"] else []
-    head = f"decision  {reply['decision_id']}"
-    rows = _candidates(reply["candidates"], reply)
-    return "\n".join([head, *state, *_outcome(reply), *rows, _fingerprints(reply["fingerprints"])])
+    """The same from a route reply, which knows less; least from one that says `no_candidates`."""
+    lines = [f"decision  {reply['decision_id']}"]
+    if reply.get("degraded"):
+        lines.append(f"state     degraded, {reply['state_age_ms']} ms old: nothing is explored")
+    lines += [*_outcome(reply), *_candidates(reply["candidates"], reply)]
+    if "fingerprints" in reply:
+        lines.append(_fingerprints(reply["fingerprints"]))
+    return "\n".join(lines)
 
 
 def _policy(request: Document) -> str:

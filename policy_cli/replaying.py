@@ -76,10 +76,10 @@ def main(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> tuple[list[Path], Path | None, Path | None]:
     values: dict[str, Path] = {}
-    rest = list(arguments)
-    while rest and rest[0] in ("--policies", "--expect"):
-        values[rest.pop(0)] = Path(rest.pop(0))
-    return [Path(name) for name in rest], values.get("--policies"), values.get("--expect")
+    while arguments and arguments[0] in ("--policies", "--expect"):
+        option, value, *arguments = arguments
+        values[option] = Path(value)
+    return [Path(name) for name in arguments], values.get("--policies"), values.get("--expect")
 
 
 if __name__ == "__main__":

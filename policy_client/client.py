@@ -34,7 +34,8 @@ class Client:
     url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
     Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how
     long an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
-    After a fork the child starts with an empty queue and connections of its own.
+    After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush`
+    before returning: between invocations the environment, and with it the queue's thread, is frozen.
     """
 
     def __init__(
@@ -187,12 +188,11 @@ class Client:
 def _read_reply(status: int, content: bytes) -> RouteReply:
     try:
         document = json.loads(content)
-        if document.get("status") == "no_candidates":
-            raise NoCandidates(status, document)
         if status == 200:
             return reply_from_wire(document)
         problem = document["error"]
-        raise RouteError(str(problem["code"]), status, str(problem["message"]), problem)
+        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
+        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
     except (ValueError, KeyError, TypeError, AttributeError):
         excerpt = content[:200].decode(errors="replace")
         raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None

@@ -2,13 +2,13 @@
 
 ClientError
 ├── RouteError        the service answered, and refused: `code`, HTTP `status`
-│   └── NoCandidates  every model failed a gate and the policy's fallback did too; `reply` says which rules
+│   └── NoCandidates  every model failed a gate, and so did the policy's fallback
 └── RouteUnavailable  no answer in time; `fallback` is the emergency model the caller named
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["ClientError", "NoCandidates", "RouteError", "RouteUnavailable"]
@@ -30,11 +30,12 @@ class RouteError(ClientError):
 
 
 class NoCandidates(RouteError):  # noqa: N818 - named as the language names it
-    """No model may serve this call. `reply` is the decision as it came: every candidate with the rules it failed."""
+    """No model may serve this call: every candidate and every fallback fails a gate. `candidates` says which rules."""
 
-    def __init__(self, status: int, reply: Mapping[str, Any]) -> None:
-        super().__init__("no_candidates", status, "every candidate and fallback fails a gate of the policy", reply)
-        self.reply = reply
+    @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self.detail.get("candidates", ())
+        return found
 
 
 class RouteUnavailable(ClientError):  # noqa: N818 - a state of the service, as in the reply codes

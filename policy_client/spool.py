@@ -1,6 +1,7 @@
 """The spool file: telemetry that a process could not deliver, one JSON record a line, taken up by the next process.
 
 Reading claims the file by renaming it, so two processes never read one file; a record delivered twice counts once.
+A process that is killed outright writes nothing: what it held in memory is lost.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from policy_lang.bounds import out_of_bounds
 from policy_lang.consistency import inconsistencies
-from policy_lang.ir import Limits, Policy, Tagged, Text, Whole
+from policy_lang.ir import Limits, Policy, Tagged, Text, Truth, Whole
 
 __all__ = ["AdmissionError", "admit", "policy_from_document"]
 
@@ -68,6 +68,8 @@ def _annotated(base: Any, marker: Any) -> _Decoder:
             return _whole(low, high)
         case Text(pattern, longest):
             return _text(re.compile(pattern), longest)
+        case Truth():
+            return _truth
         case Limits(least, most):
             return _array(_decoder(get_args(base)[0]), least, most)
         case Tagged(tag):
@@ -109,6 +111,12 @@ def _whole(low: int, high: int) -> _Decoder:
         return value
 
     return decode
+
+
+def _truth(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise AdmissionError("wrong_type", path, "must be true or false")
+    return value
 
 
 def _text(pattern: re.Pattern[str], longest: int) -> _Decoder:

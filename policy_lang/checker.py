@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import get_args
 
 from policy_lang import ir, syntax
+from policy_lang.call_rules import CALL_RULES
 from policy_lang.conditions import check_condition
 from policy_lang.diagnostics import NOWHERE, Diagnostic, did_you_mean, error, warning
 from policy_lang.outline import Outline
 from policy_lang.route_rules import ROUTE_RULES
+from policy_lang.statement_rules import STATEMENT_RULES
+from policy_lang.test_rules import TEST_RULES
 
 __all__ = ["FUTURE_WORDS", "RULES", "check"]
 
-#: Words the language will need; as names they would stop working, so they are taken now.
-FUTURE_WORDS = frozenset(
-    (
-        "assert",
-        "budget",
-        "canary",
-        "cascade",
-        "clamp",
-        "escalate",
-        "guard",
-        "mode",
-        "on",
-        "pin",
-        "seed",
-        "session",
-        "set",
-        "stream",
-        "test",
-        "timeout",
-        "warn",
-    )
-)
+#: Words later versions will need; as names they would stop working, so they are taken now.
+FUTURE_WORDS = frozenset(("clamp", "flow", "import", "include", "let", "seed", "session"))
 _MOST_FINDINGS = 1_000
-_MAX_TIERS = 64
 _MAX_MODELS = 64
 
 
@@ -86,7 +68,10 @@ def mandatory_statements(outline: Outline) -> Iterator[Diagnostic]:
 
 def single_statements(outline: Outline) -> Iterator[Diagnostic]:
     groups: tuple[tuple[str, Iterable[syntax.Statement]], ...] = (
+        ("mode", outline.modes),
+        ("audit", outline.audits),
         ("tasks", outline.task_lists),
+        ("guard", outline.guards),
         ("default route", outline.defaults),
         ("fallback", outline.fallbacks),
         ("baseline", outline.baselines),
@@ -109,7 +94,7 @@ def well_formed_names(outline: Outline) -> Iterator[Diagnostic]:
 
 def unique_names(outline: Outline) -> Iterator[Diagnostic]:
     seen: set[tuple[str, str]] = set()
-    for what, name in [*_declared(outline), *(("gate", rule.reason) for rule in outline.rules)]:
+    for what, name in [*_declared(outline), *_titled(outline)]:
         if (what, name.text) in seen:
             help_text = "a reason names its gate, so each needs its own" if what == "gate" else None
             yield error("P208", name.span, f"the {what} `{name.text}` is declared twice", help_text)
@@ -118,9 +103,10 @@ def unique_names(outline: Outline) -> Iterator[Diagnostic]:
 
 def well_formed_reasons(outline: Outline) -> Iterator[Diagnostic]:
     pattern = get_args(ir.Reason)[1]
-    for rule in outline.rules:
-        if not re.fullmatch(pattern.pattern, rule.reason.text) or len(rule.reason.text) > pattern.longest:
-            yield error("P207", rule.reason.span, f"a reason has 1 to {pattern.longest} printable characters")
+    for what, title in _titled(outline):
+        if not re.fullmatch(pattern.pattern, title.text) or len(title.text) > pattern.longest:
+            named = "a reason" if what in ("gate", "assertion") else "a name"
+            yield error("P207", title.span, f"{named} has 1 to {pattern.longest} printable characters")
 
 
 def known_models(outline: Outline) -> Iterator[Diagnostic]:
@@ -151,15 +137,17 @@ def tiers_hold_models(outline: Outline) -> Iterator[Diagnostic]:
 
 
 def tiers_are_used(outline: Outline) -> Iterator[Diagnostic]:
-    uses = [clause for route in outline.all_routes for clause in route.clauses if isinstance(clause, syntax.UseClause)]
+    kinds = (syntax.UseClause, syntax.CascadeClause)
+    uses = [clause for route in outline.all_routes for clause in route.clauses if isinstance(clause, kinds)]
     used = {name.text for use in uses for name in use.tiers}
+    used |= {budget.degrade.text for budget in outline.budgets if budget.degrade}
     for tier in outline.tiers:
         if tier.name.text not in used and outline.whole and outline.defaults:
             yield warning("P601", tier.name.span, f"no route uses tier `{tier.name.text}`")
 
 
 def sound_conditions(outline: Outline) -> Iterator[Diagnostic]:
-    for rule in outline.rules:
+    for rule in (*outline.rules, *outline.guard_rules):
         main = rule.condition if isinstance(rule, syntax.RequireRule) else None
         for condition in (main, rule.when, rule.unless):
             if condition is not None:
@@ -170,25 +158,37 @@ def sound_conditions(outline: Outline) -> Iterator[Diagnostic]:
 
 
 def within_limits(outline: Outline) -> Iterator[Diagnostic]:
-    tasks = [name for names in outline.task_lists for name in names.names]
-    counted: tuple[tuple[str, int, list[syntax.Rule] | list[syntax.RouteRule] | list[syntax.Word]], ...] = (
+    counted: tuple[tuple[str, int, Sequence[syntax.Statement | syntax.Task]], ...] = (
         ("gates", ir.MAX_RULES, outline.rules),
+        ("gates in its guard", ir.MAX_RULES, outline.guard_rules),
         ("routes", ir.MAX_RULES, outline.routes),
-        ("tasks", ir.MAX_RULES - 1, tasks),
+        ("tasks", ir.MAX_RULES - 1, outline.task_items),
+        ("tiers", 64, outline.tiers),
+        ("budgets", 64, outline.budgets),
+        ("assertions", 64, outline.assertions),
+        ("attributes", 16, outline.attributes),
+        ("canaries", 8, outline.canaries),
+        ("tests", ir.MAX_RULES, outline.tests),
+        ("statistics", ir.MAX_RULES, outline.statistics),
     )
     for what, most, items in counted:
         if len(items) > most:
             yield error("P210", items[most].span, f"{len(items)} {what}, a policy holds at most {most}")
-    if len(outline.tiers) > _MAX_TIERS:
-        tier = outline.tiers[_MAX_TIERS]
-        yield error("P210", tier.span, f"{len(outline.tiers)} tiers, a policy holds at most {_MAX_TIERS}")
 
 
 def _declared(outline: Outline) -> Iterator[tuple[str, syntax.Word]]:
-    for names in outline.task_lists:
-        yield from (("task", name) for name in names.names)
+    yield from (("task", task.name) for task in outline.task_items)
+    yield from (("attribute", attribute.name) for attribute in outline.attributes)
     yield from (("tier", tier.name) for tier in outline.tiers)
     yield from (("route", route.name) for route in outline.all_routes)
+
+
+def _titled(outline: Outline) -> Iterator[tuple[str, syntax.Word]]:
+    """What is named by a quoted text."""
+    yield from (("gate", rule.reason) for rule in (*outline.rules, *outline.guard_rules))
+    yield from (("assertion", rule.reason) for rule in outline.assertions)
+    yield from (("test", test.name) for test in outline.tests)
+    yield from (("statistics", statistics.name) for statistics in outline.statistics)
 
 
 RULES: tuple[Callable[[Outline], Iterator[Diagnostic]], ...] = (
@@ -206,4 +206,7 @@ RULES: tuple[Callable[[Outline], Iterator[Diagnostic]], ...] = (
     sound_conditions,
     within_limits,
     *ROUTE_RULES,
+    *CALL_RULES,
+    *STATEMENT_RULES,
+    *TEST_RULES,
 )

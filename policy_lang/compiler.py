@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from policy_lang import syntax
 from policy_lang.analysis.fallback import unproved_fallback
 from policy_lang.bounds import out_of_bounds
 from policy_lang.catalog import Catalog
@@ -16,6 +17,8 @@ from policy_lang.lowering import lower
 from policy_lang.outline import Outline
 from policy_lang.parser import parse
 from policy_lang.source import read_source
+from policy_lang.test_lowering import lower_tests
+from policy_lang.testing import PolicyTest
 
 __all__ = ["PROOFS", "Compilation", "compile_policy"]
 
@@ -24,7 +27,8 @@ __all__ = ["PROOFS", "Compilation", "compile_policy"]
 class Compilation:
     """What came of a text. `policy` and `fingerprint` are None exactly if there is an error among `diagnostics`.
 
-    `lines` maps a gate's reason, and `route:NAME`, to the line (from 1) where it begins.
+    `lines` maps a gate's reason, and `route:NAME`, `assert:REASON`, `budget:SCOPE` or `budget:SCOPE:NAME`,
+    `canary:POLICY`, `test:NAME` and `guard`, to the line (from 1) where it begins. `tests` are no part of the policy.
     """
 
     policy: Policy | None
@@ -34,6 +38,7 @@ class Compilation:
     diagnostics: tuple[Diagnostic, ...]
     text: str = field(repr=False)
     filename: str = "<policy>"
+    tests: tuple[PolicyTest, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -63,7 +68,8 @@ def compile_policy(source: str | bytes, catalog: Catalog, filename: str = "<poli
     if policy is None or _has_errors(found):
         return Compilation(None, None, read.hash, {}, tuple(found), read.text, filename)
     identity = policy_fingerprint(policy)
-    return Compilation(policy, identity, read.hash, _lines(outline), tuple(found), read.text, filename)
+    tests = lower_tests(outline)
+    return Compilation(policy, identity, read.hash, _lines(outline), tuple(found), read.text, filename, tests)
 
 
 def within_limits(policy: Policy, outline: Outline) -> Iterator[Diagnostic]:
@@ -80,5 +86,18 @@ def _has_errors(found: Iterable[Diagnostic]) -> bool:
 
 
 def _lines(outline: Outline) -> dict[str, int]:
-    gates = {rule.reason.text: rule.span.line for rule in outline.rules}
-    return gates | {f"route:{route.name.text}": route.span.line for route in outline.all_routes}
+    gates = {rule.reason.text: rule.span.line for rule in (*outline.rules, *outline.guard_rules)}
+    named: list[tuple[str, syntax.Statement]] = [
+        *((f"route:{route.name.text}", route) for route in outline.all_routes),
+        *((f"assert:{rule.reason.text}", rule) for rule in outline.assertions),
+        *((":".join(filter(None, _budget_path(budget))), budget) for budget in outline.budgets),
+        *((f"canary:{canary.policy.text}", canary) for canary in outline.canaries),
+        *((f"test:{test.name.text}", test) for test in outline.tests),
+        *(("guard", guard) for guard in outline.guards),
+    ]
+    lines = {name: statement.span.line for name, statement in reversed(named)}
+    return gates | lines
+
+
+def _budget_path(budget: syntax.BudgetRule) -> tuple[str, str, str]:
+    return "budget", budget.scope.text, budget.name.text if budget.name else ""

@@ -25,7 +25,7 @@ def check_condition(
         case syntax.Negated(item):
             yield from check_condition(item, outline, model_fields=model_fields)
         case syntax.FlagTest(field) | syntax.Comparison(field) | syntax.Membership(field):
-            spec = field_of(field)
+            spec = field_of(field, outline.fields)
             if isinstance(spec, Diagnostic):
                 yield spec
                 return
@@ -52,7 +52,7 @@ def _check_comparison(test: syntax.Comparison, spec: FieldSpec, outline: Outline
     if spec.kind == "flag":
         yield error("P306", test.span, f"`{spec.name}` is a flag", f"write `{spec.name}` or `not {spec.name}`")
         return
-    value = constant(spec, test.value, outline.tasks)
+    value = constant(spec, test.value, outline.fields)
     if isinstance(value, Diagnostic):
         yield value
     elif isinstance(value, FieldSpec) and test.relation in ("==", "!="):
@@ -75,7 +75,7 @@ def _check_membership(test: syntax.Membership, spec: FieldSpec, outline: Outline
         yield error("P209", test.span, "`in` needs at least one value")
     seen: set[str] = set()
     for written in test.values:
-        value = constant(spec, written, outline.tasks)
+        value = constant(spec, written, outline.fields)
         if isinstance(value, Diagnostic):
             yield value
         elif isinstance(value, str):

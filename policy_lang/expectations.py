@@ -10,13 +10,18 @@ from policy_lang.diagnostics import Diagnostic, Span, did_you_mean, error
 __all__ = ["KEYWORDS", "REPLACEMENTS", "STATEMENTS", "SYNC", "unexpected"]
 
 #: Terminal -> keyword, and which of them begin a statement or a clause: there the parser resumes after an error.
-STATEMENTS = ("POLICY", "TASKS", "TIER", "FORBID", "REQUIRE", "ROUTE", "DEFAULT", "FALLBACK", "BASELINE")
-_CLAUSES = ("USE", "WHERE", "FLOOR", "UNTIL", "PICK", "EXPLORE")
-_INNER = (
-    "LANGUAGE WHEN UNLESS PROVEN SERVE THEN CHEAPEST FASTEST BEST PREFER WITHIN AT MOST WHILE UNPROVEN AND OR NOT IN"
+_STATEMENTS = (
+    "POLICY MODE AUDIT TASKS ATTRIBUTE TIER FORBID REQUIRE ROUTE DEFAULT FALLBACK BASELINE BUDGET CANARY GUARD "
+    "ASSERT STATISTICS TEST"
 )
-KEYWORDS = {name: name.lower() for name in (*STATEMENTS, *_CLAUSES, *_INNER.split())}
-SYNC = frozenset((*STATEMENTS, *_CLAUSES, "RBRACE"))
+_CLAUSES = "USE CASCADE WHERE FLOOR UNTIL PICK EXPLORE PIN SET ON TIMEOUT STREAM BATCH PARAMETERS COST GIVEN EXPECT"
+_INNER = (
+    "LANGUAGE WHEN UNLESS ESCALATE PROVEN SERVE THEN CHEAPEST FASTEST BEST PREFER WITHIN AT LEAST MOST WHILE UNPROVEN "
+    "BY RETRY BACKOFF BREAKER STAY WARN LIMIT UNREACHABLE STOP DROPS ALWAYS NEVER SOME AND OR NOT IN"
+)
+STATEMENTS = tuple(_STATEMENTS.split())
+KEYWORDS = {name: name.lower() for name in (*STATEMENTS, *_CLAUSES.split(), *_INNER.split())}
+SYNC = frozenset((*STATEMENTS, *_CLAUSES.split(), "RBRACE"))
 
 #: A strange token -> the terminal and text that stand in for it, so that one slip is one diagnostic.
 REPLACEMENTS = {
@@ -42,6 +47,8 @@ _SIGNS = {
     "MONEY": "an amount of money such as `$15/Mtok`",
     "BUCKET": "a tool count such as `2-4`",
     "RELATION": "a comparison such as `==` or `>=`",
+    "ARROW": "`->`",
+    "DATE": "a day such as `2026-12-31`",
     "$END": "the end of the file",
 }
 _NAMES = {
@@ -56,6 +63,26 @@ _NAMES = {
     "SERVE": "a model",
     "FALLBACK": "a model",
     "BASELINE": "a model",
+    "MODE": "`live` or `shadow`",
+    "AUDIT": "`on` or `off`",
+    "ATTRIBUTE": "an attribute name",
+    "CASCADE": "a tier name",
+    "ARROW": "a tier name",
+    "ESCALATE": "a check such as `judge < 80%`",
+    "PIN": "`session`",
+    "SET": "a parameter",
+    "RETRY": "`next`, `abort` or `disable`",
+    "THEN": "`next`, `abort` or `disable`",
+    "ON": "an outcome",
+    "BATCH": "`allowed`",
+    "STREAM": "`on` or `off`",
+    "BUDGET": "`tenant`, `org`, `team` or `product`",
+    "LIMIT": "`deny` or `warn`",
+    "UNREACHABLE": "`open` or `closed`",
+    "BY": "what to go by",
+    "STOP": "`success` or `quality`",
+    "GIVEN": "a field",
+    "EXPECT": "`route`, `tier`, `model`, `candidate`, `floor` or `status`",
     "RELATION": "a value",
     "IN": "a value",
     "STAR": "a field",
@@ -86,7 +113,7 @@ def _strange(kind: str, text: str, span: Span) -> Diagnostic | None:
         return error("P005", span, "this text is not closed on its line", 'a quoted text ends with `"`')
     if kind == "QUOTED":
         return error("P004", span, "texts stand in double quotes", None, f'"{text[1:-1]}"')
-    if kind in ("OPERATOR", "UNKNOWN"):
+    if kind in ("OPERATOR", "UNKNOWN", "MINUS"):
         return _unknown_sign(text, span)
     return None
 

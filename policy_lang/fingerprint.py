@@ -31,10 +31,17 @@ def source_hash(text: str) -> str:
 
 
 def ir_document(node: Any) -> Any:
-    """A dataclass of the IR as JSON values; None fields are left out, tuples become arrays."""
+    """A dataclass of the IR as JSON values: fields at their default left out, tuples as arrays.
+
+    INVARIANT: leaving defaults out lets a version add an optional field without changing what older policies are
+    called.
+    """
     if is_dataclass(node):
-        pairs = ((f.name, getattr(node, f.name)) for f in fields(node))
-        return {name: ir_document(value) for name, value in pairs if value is not None}
+        pairs = ((f, getattr(node, f.name)) for f in fields(node))
+        return {f.name: ir_document(value) for f, value in pairs if f.name in _TAGS or value != f.default}
     if isinstance(node, tuple):
         return [ir_document(item) for item in node]
     return node
+
+
+_TAGS = ("op", "ir_version")

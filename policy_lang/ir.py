@@ -6,7 +6,7 @@ these classes, `admission.py` the bounded walker that `route` uses; a test holds
 Normal form (what makes equal meaning an equal fingerprint): gates sorted by reason, `and`/`or` flattened and sorted by
 canonical JSON without repeats, `not` pushed nowhere but double negation removed, `in` values sorted, tiers sorted by
 name, tasks sorted; routes, tier members, `use`, `pick` and `fallback` keep their order because it means something.
-Integers only: pico-dollars per token, nano-dollars, ppm, tokens.
+Integers only: pico-dollars per token, nano-dollars, ppm, tokens, thousandths, milliseconds, days since 1970.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ __all__ = [
     "MAX_RULES",
     "PPM",
     "And",
+    "Assertion",
+    "Attribute",
+    "Budget",
+    "Canary",
+    "Cascade",
+    "Check",
     "Compare",
     "CompareFields",
     "Explore",
@@ -31,16 +37,21 @@ __all__ = [
     "Flag",
     "Floor",
     "Gate",
+    "Guard",
     "In",
     "Limits",
     "Not",
+    "OnOutcome",
     "Or",
+    "Parameter",
     "PickTerm",
     "Policy",
     "Route",
     "Tagged",
+    "TaskText",
     "Text",
     "Tier",
+    "Truth",
     "Whole",
 ]
 
@@ -73,6 +84,14 @@ class Text:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         return {**handler(source), "pattern": self.pattern, "max_length": self.longest, "strict": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A boolean field: true or false and nothing that merely reads like one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return {**handler(source), "strict": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +129,20 @@ Ratio = Annotated[int, Whole(1, 1000 * PPM)]
 Amount = Annotated[int, Whole(0, MAX_SAFE_INTEGER)]
 Arm = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*$", 120)]
 Name = Annotated[str, Text(r"^[a-z][a-z0-9_-]*$", 48)]
-FieldName = Annotated[str, Text(r"^[a-z][a-z0-9_.]*$", 48)]
+FieldName = Annotated[str, Text(r"^[a-z][a-z0-9_.-]*$", 64)]
 Word = Annotated[str, Text(r"^[A-Za-z0-9+][A-Za-z0-9._:/+-]*$", 120)]
 Reason = Annotated[str, Text(r"^[^\x00-\x1f\x7f]+$", 200)]
 PolicyName = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*$", 96)]
+
+Duration = Annotated[int, Whole(0, 366 * 86_400_000)]
+Day = Annotated[int, Whole(0, 100_000)]
+Sentence = Reason
+
+OutcomeName = Literal[
+    "wrong", "invalid_output", "refused", "truncated", "empty",
+    "rate_limited", "timeout", "unavailable", "context_window", "auth",
+]  # fmt: skip
+
 
 Relation = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 NumericRelation = Literal["lt", "le", "gt", "ge"]
@@ -235,8 +264,83 @@ class Explore(_Closed):
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute(_Closed):
+    """A fact the caller declares with a request, `attribute.NAME` in conditions; a closed enum, values sorted."""
+
+    name: Name
+    values: Annotated[tuple[Name, ...], Limits(1, 64)]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskText(_Closed):
+    """What a task's output is, in words, for the classifier in the caller's process."""
+
+    task: Name
+    text: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Check(_Closed):
+    """One confidence gate of a cascade, run by the caller on the answer; the answer escalates where it fails.
+
+    self_rating, judge, consistency fail below `below_ppm`. json_valid needs no argument. schema names a JSON Schema the
+    caller holds, pattern one of a closed kind (email, integer, iso-date, number, url, uuid), hash a SHA-256 in hex of
+    the expected answer.
+    """
+
+    rule: Literal["self_rating", "judge", "consistency", "json_valid", "schema", "pattern", "hash"]
+    below_ppm: Ppm | None = None
+    argument: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade(_Closed):
+    """Call the first tier's arm, and the next tier's where any check fails."""
+
+    tiers: Annotated[tuple[Name, ...], Limits(2, 8)]
+    escalate: Annotated[tuple[Check, ...], Limits(1, 8)]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(_Closed):
+    """A change to a parameter of the chosen call. Numbers in thousandths (0.7 -> 700); reasoning_effort is a word.
+
+    set: this value. at_least / at_most: clamp what the caller has. seed: a number derived from the decision id.
+    `max_tokens at_least` is the completion-token floor of a reasoning path.
+    """
+
+    name: Literal[
+        "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "presence_penalty", "frequency_penalty"
+    ]
+    rule: Literal["set", "at_least", "at_most", "seed"]
+    milli: Annotated[int, Whole(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)] | None = None
+    word: Literal["minimal", "low", "medium", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnOutcome(_Closed):
+    """What the caller does when a hop ends in `outcome`: `retries` with exponential backoff from `backoff_ms`, then
+    `then`.
+
+    next: the plan's next step. abort: give up. disable: leave the provider out for `disable_ms`, then next.
+    open_breaker: the fault counts towards opening the arm's breaker at once.
+    """
+
+    outcome: OutcomeName
+    then: Literal["next", "abort", "disable"] = "next"
+    retries: Annotated[int, Whole(0, 5)] = 0
+    backoff_ms: Duration = 0
+    disable_ms: Duration = 0
+    open_breaker: Annotated[bool, Truth()] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Route(_Closed):
-    """First route whose `when` holds serves. `use` names tiers in order; `where` filters their arms."""
+    """First route whose `when` holds serves. `use` names tiers in order; `where` filters their arms.
+
+    stay_in_floor: the plan falls back to cleared arms only. pin_ms: how long a session keeps its arm. batch: prices
+    of a batch or flex service may be counted, nobody waits. stream: what is recommended instead of the shape's own.
+    """
 
     name: Name
     when: Expr
@@ -246,11 +350,84 @@ class Route(_Closed):
     floors: Annotated[tuple[Floor, ...], Limits(0, 2)] = ()
     until_proven: Arm | None = None
     explore: Explore | None = None
+    cascade: Cascade | None = None
+    parameters: Annotated[tuple[Parameter, ...], Limits(0, 16)] = ()
+    failures: Annotated[tuple[OnOutcome, ...], Limits(0, 16)] = ()
+    stay_in_floor: Literal["yes"] | None = None
+    timeout_ms: Duration | None = None
+    stream: Literal["on", "off"] | None = None
+    batch: Literal["allowed"] | None = None
+    pin_ms: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary(_Closed):
+    """Serve `share_ppm` of the units by another published policy, until a day (days since 1970) or a drop of
+    `metric`.
+    """
+
+    policy: PolicyName
+    share_ppm: Ppm
+    unit: Literal["call", "session", "org"]
+    until_day: Day
+    metric: Literal["success", "quality"] | None = None
+    drop_ppm: Ppm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget(_Closed):
+    """Money (nano-dollars) or tokens a scope may use in a period (UTC). `name` is None for the tenant.
+
+    At `warn_ppm` of the limit the decision says so and, with `degrade`, the route uses that tier alone; at the limit
+    `at_limit` acts. `unreachable` says what holds while the ledger cannot be read.
+    """
+
+    scope: Literal["tenant", "org", "team", "product"]
+    limit: Amount
+    unit: Literal["nanodollars", "tokens"]
+    period: Literal["day", "month"]
+    name: Word | None = None
+    warn_ppm: Ppm | None = None
+    degrade: Name | None = None
+    at_limit: Literal["deny", "warn"] = "deny"
+    unreachable: Literal["open", "closed"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard(_Closed):
+    """Bounds on whatever arrives inline: its gates come on top, and nothing in it may go beyond these.
+
+    floors: the least a route must ask. explore_ppm / canary_ppm: the most it may ask. parameters: names it may change.
+    `cost_nanodollars`: the most one call may be expected to cost.
+    """
+
+    gates: Annotated[tuple[Gate, ...], Limits(0, MAX_RULES)] = ()
+    floors: Annotated[tuple[Floor, ...], Limits(0, 2)] = ()
+    explore_ppm: Ppm | None = None
+    canary_ppm: Ppm | None = None
+    parameters: Annotated[tuple[Name, ...], Limits(0, 16)] | None = None
+    cost_nanodollars: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion(_Closed):
+    """A claim about MAY(shape). always: every model that could be served where `given` holds satisfies `claim`.
+
+    never: none does. some: at every shape where `given` holds, a static survivor satisfies it.
+    """
+
+    reason: Reason
+    quantifier: Literal["always", "never", "some"]
+    given: Expr
+    claim: Expr
 
 
 @dataclass(frozen=True, slots=True)
 class Policy(_Closed):
-    """A whole policy. `default.when` is always `And(())`; `fallback` is ordered and never empty."""
+    """A whole policy. `default.when` is always `And(())`; `fallback` is ordered and never empty.
+
+    mode shadow: decide and log, the old path serves. audit on: no exploration and no canary, same inputs same model.
+    """
 
     name: PolicyName
     tasks: Annotated[tuple[Name, ...], Limits(1, 200)]
@@ -260,4 +437,12 @@ class Policy(_Closed):
     default: Route
     fallback: Annotated[tuple[Arm, ...], Limits(1, 64)]
     baseline: Arm | None = None
+    attributes: Annotated[tuple[Attribute, ...], Limits(0, 16)] = ()
+    task_texts: Annotated[tuple[TaskText, ...], Limits(0, 200)] = ()
+    budgets: Annotated[tuple[Budget, ...], Limits(0, 64)] = ()
+    canaries: Annotated[tuple[Canary, ...], Limits(0, 8)] = ()
+    guard: Guard | None = None
+    assertions: Annotated[tuple[Assertion, ...], Limits(0, 64)] = ()
+    mode: Literal["live", "shadow"] = "live"
+    audit: Literal["off", "on"] = "off"
     ir_version: Annotated[int, Whole(IR_VERSION, IR_VERSION)] = IR_VERSION

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from policy_lang import syntax
 from policy_lang.catalog import Catalog
-from policy_lang.vocabulary import OTHER_TASK, STANDARD_TASKS
+from policy_lang.vocabulary import FIELDS, OTHER_TASK, STANDARD_TASKS, FieldSpec, attribute_spec
 
 __all__ = ["Outline"]
 
@@ -58,9 +58,64 @@ class Outline:
         return [item for item in self.statements if isinstance(item, syntax.Baseline)]
 
     @cached_property
+    def task_items(self) -> list[syntax.Task]:
+        return [task for tasks in self.task_lists for task in tasks.tasks]
+
+    @cached_property
+    def modes(self) -> list[syntax.Mode]:
+        return [item for item in self.statements if isinstance(item, syntax.Mode)]
+
+    @cached_property
+    def audits(self) -> list[syntax.Audit]:
+        return [item for item in self.statements if isinstance(item, syntax.Audit)]
+
+    @cached_property
+    def attributes(self) -> list[syntax.Attribute]:
+        return [item for item in self.statements if isinstance(item, syntax.Attribute)]
+
+    @cached_property
+    def budgets(self) -> list[syntax.BudgetRule]:
+        return [item for item in self.statements if isinstance(item, syntax.BudgetRule)]
+
+    @cached_property
+    def canaries(self) -> list[syntax.Canary]:
+        return [item for item in self.statements if isinstance(item, syntax.Canary)]
+
+    @cached_property
+    def guards(self) -> list[syntax.GuardRule]:
+        return [item for item in self.statements if isinstance(item, syntax.GuardRule)]
+
+    @cached_property
+    def guard_rules(self) -> list[syntax.Rule]:
+        """The gates inside guards."""
+        bounds = (bound for guard in self.guards for bound in guard.bounds)
+        return [bound for bound in bounds if isinstance(bound, syntax.ForbidRule | syntax.RequireRule)]
+
+    @cached_property
+    def assertions(self) -> list[syntax.AssertRule]:
+        return [item for item in self.statements if isinstance(item, syntax.AssertRule)]
+
+    @cached_property
+    def statistics(self) -> list[syntax.Statistics]:
+        return [item for item in self.statements if isinstance(item, syntax.Statistics)]
+
+    @cached_property
+    def tests(self) -> list[syntax.TestRule]:
+        return [item for item in self.statements if isinstance(item, syntax.TestRule)]
+
+    @cached_property
+    def fields(self) -> Mapping[str, FieldSpec]:
+        """The vocabulary with this policy's tasks and attributes in it."""
+        task = replace(FIELDS["task"], values=tuple(sorted(self.tasks)))
+        declared = (
+            attribute_spec(item.name.text, tuple(value.text for value in item.values)) for item in self.attributes
+        )
+        return {**FIELDS, "task": task, **{spec.name: spec for spec in declared}}
+
+    @cached_property
     def tasks(self) -> frozenset[str]:
         """The closed vocabulary of `task`: what the policy declares, else the standard taxonomy; `other` always."""
-        declared = [name.text for names in self.task_lists for name in names.names]
+        declared = [task.name.text for task in self.task_items]
         return frozenset(declared or STANDARD_TASKS) | {OTHER_TASK}
 
     @cached_property
@@ -83,6 +138,8 @@ class Outline:
             yield "`fallback`", fallback.models
         for baseline in self.baselines:
             yield "`baseline`", (baseline.model,)
+        for statistics in self.statistics:
+            yield from ((f"statistics `{statistics.name.text}`", (item.model,)) for item in statistics.evidence)
         for route in self.all_routes:
             for clause in route.clauses:
                 if isinstance(clause, syntax.UntilClause):

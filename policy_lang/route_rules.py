@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 from policy_lang import syntax
 from policy_lang.conditions import check_condition
-from policy_lang.diagnostics import Diagnostic, did_you_mean, error, warning
+from policy_lang.diagnostics import Diagnostic, error, warning
 from policy_lang.outline import Outline
 from policy_lang.units import money, share
+from policy_lang.words import known_tier, own_clauses, unknown_word
 
-__all__ = ["ROUTE_RULES"]
+__all__ = ["ROUTE_RULES", "check_floor"]
 
 _KEYWORDS: dict[type[syntax.Clause], str] = {
     syntax.UseClause: "use",
@@ -19,27 +19,39 @@ _KEYWORDS: dict[type[syntax.Clause], str] = {
     syntax.UntilClause: "until proven serve",
     syntax.PickClause: "pick",
     syntax.ExploreClause: "explore",
+    syntax.CascadeClause: "cascade",
+    syntax.PinClause: "pin",
+    syntax.TimeoutClause: "timeout",
+    syntax.StreamClause: "stream",
+    syntax.BatchClause: "batch",
 }
-_METRICS = frozenset(("success", "quality"))
-_SUBJECTS = {"fastest": frozenset(("ttft_p95", "latency_p95")), "best": frozenset(("quality", "value"))}
+_METRICS = ("quality", "success")
+_SUBJECTS = {"fastest": ("latency_p95", "ttft_p95"), "best": ("quality", "value")}
 _MOST_TERMS = 8
-_Kind = TypeVar("_Kind", bound=syntax.Clause)
 
 
 def mandatory_clauses(outline: Outline) -> Iterator[Diagnostic]:
     for route in outline.all_routes if outline.whole else ():
-        for kind, keyword in ((syntax.UseClause, "use"), (syntax.PickClause, "pick")):
-            if not any(isinstance(clause, kind) for clause in route.clauses):
-                example = "use small" if keyword == "use" else "pick cheapest"
-                yield error(
-                    "P211", route.name.span, f"route `{route.name.text}` has no `{keyword}`", f"as in `{example}`"
-                )
+        kinds = {type(clause) for clause in route.clauses}
+        name = route.name
+        if not kinds & {syntax.UseClause, syntax.CascadeClause}:
+            yield error("P211", name.span, f"route `{name.text}` has no `use`", "as in `use small`")
+        if syntax.PickClause not in kinds:
+            yield error("P211", name.span, f"route `{name.text}` has no `pick`", "as in `pick cheapest`")
+
+
+def models_come_from_one_clause(outline: Outline) -> Iterator[Diagnostic]:
+    for route, cascade in own_clauses(outline, syntax.CascadeClause):
+        if any(isinstance(clause, syntax.UseClause) for clause in route.clauses):
+            yield error("P214", cascade.span, "`cascade` names its tiers, so `use` is left out", "keep one of the two")
 
 
 def single_clauses(outline: Outline) -> Iterator[Diagnostic]:
     for route in outline.all_routes:
         seen: set[str] = set()
         for clause in route.clauses:
+            if isinstance(clause, syntax.SetClause | syntax.OnClause):
+                continue  # one for each parameter and each outcome
             name = f"floor {clause.metric.text}" if isinstance(clause, syntax.FloorClause) else _KEYWORDS[type(clause)]
             if name in seen:
                 yield error("P212", clause.span, f"`{name}` stands twice in route `{route.name.text}`")
@@ -47,48 +59,53 @@ def single_clauses(outline: Outline) -> Iterator[Diagnostic]:
 
 
 def used_tiers(outline: Outline) -> Iterator[Diagnostic]:
-    for _, use in _clauses(outline, syntax.UseClause):
-        seen: set[str] = set()
-        for tier in use.tiers:
-            if tier.text not in outline.tier_names and outline.whole:
-                near = did_you_mean(tier.text, outline.tier_names)
-                known = f"tiers are {', '.join(sorted(outline.tier_names)[:24]) or 'declared with `tier name = […]`'}"
-                yield error("P307", tier.span, f"unknown tier `{tier.text}`", None if near else known, near)
-            if tier.text in seen:
-                yield error("P208", tier.span, f"`{tier.text}` stands twice in `use`")
-            seen.add(tier.text)
+    uses = [use for _, use in own_clauses(outline, syntax.UseClause)]
+    cascades = [cascade for _, cascade in own_clauses(outline, syntax.CascadeClause)]
+    for keyword, clauses in (("use", uses), ("cascade", cascades)):
+        for clause in clauses:
+            seen: set[str] = set()
+            for tier in clause.tiers:
+                yield from known_tier(tier, outline)
+                if tier.text in seen:
+                    yield error("P208", tier.span, f"`{tier.text}` stands twice in `{keyword}`")
+                seen.add(tier.text)
 
 
 def sound_filters(outline: Outline) -> Iterator[Diagnostic]:
-    for _, where in _clauses(outline, syntax.WhereClause):
+    for _, where in own_clauses(outline, syntax.WhereClause):
         yield from check_condition(where.condition, outline)
 
 
 def sound_floors(outline: Outline) -> Iterator[Diagnostic]:
-    for _, floor in _clauses(outline, syntax.FloorClause):
-        if floor.metric.text not in _METRICS:
-            yield _unknown_word(floor.metric, "a floor is on", _METRICS)
-        if floor.relation.text != ">=":
-            yield error("P304", floor.relation.span, "a floor is a least value", None, ">=")
-        for amount, what in ((floor.at_least, "a floor"), (floor.proven, "a confidence")):
-            value = share(amount, what) if amount else 0
-            if isinstance(value, Diagnostic):
-                yield value
-            elif amount is floor.proven and amount and not 500_000 <= value < 1_000_000:
-                yield error(
-                    "P401", amount.span, "a confidence lies from 50% to below 100%", "no amount of evidence proves 100%"
-                )
+    for _, floor in own_clauses(outline, syntax.FloorClause):
+        yield from check_floor(floor)
+
+
+def check_floor(floor: syntax.FloorClause) -> Iterator[Diagnostic]:
+    """Findings of one floor, of a route or a guard."""
+    if floor.metric.text not in _METRICS:
+        yield unknown_word(floor.metric, "a floor is on", _METRICS)
+    if floor.relation.text != ">=":
+        yield error("P304", floor.relation.span, "a floor is a least value", None, ">=")
+    for amount, what in ((floor.at_least, "a floor"), (floor.proven, "a confidence")):
+        value = share(amount, what) if amount else 0
+        if isinstance(value, Diagnostic):
+            yield value
+        elif amount is floor.proven and amount and not 500_000 <= value < 1_000_000:
+            yield error(
+                "P401", amount.span, "a confidence lies from 50% to below 100%", "no amount of evidence proves 100%"
+            )
 
 
 def until_has_floor(outline: Outline) -> Iterator[Diagnostic]:
-    for route, until in _clauses(outline, syntax.UntilClause):
+    for route, until in own_clauses(outline, syntax.UntilClause):
         if not _has_proven_floor(route):
             help_text = "write `floor success >= 95% proven 90%`, or leave `until` out"
             yield error("P406", until.span, f"route `{route.name.text}` has no floor that is to be proven", help_text)
 
 
 def sound_picks(outline: Outline) -> Iterator[Diagnostic]:
-    for _, pick in _clauses(outline, syntax.PickClause):
+    for _, pick in own_clauses(outline, syntax.PickClause):
         for index, term in enumerate(pick.terms):
             last = index == len(pick.terms) - 1
             yield from _check_term(term)
@@ -98,7 +115,7 @@ def sound_picks(outline: Outline) -> Iterator[Diagnostic]:
 
 
 def sound_exploration(outline: Outline) -> Iterator[Diagnostic]:
-    for route, explore in _clauses(outline, syntax.ExploreClause):
+    for route, explore in own_clauses(outline, syntax.ExploreClause):
         rates = [limit for limit in explore.shares if not _is_money(limit) and not limit.unproven]
         unproven = [limit for limit in explore.shares if limit.unproven]
         daily = [limit for limit in explore.shares if _is_money(limit)]
@@ -117,7 +134,7 @@ def sound_exploration(outline: Outline) -> Iterator[Diagnostic]:
 
 def _check_term(term: syntax.Term) -> Iterator[Diagnostic]:
     if term.subject and term.subject.text not in _SUBJECTS[term.order]:
-        yield _unknown_word(term.subject, f"`{term.order}` goes by", _SUBJECTS[term.order])
+        yield unknown_word(term.subject, f"`{term.order}` goes by", _SUBJECTS[term.order])
     wants_value = term.order == "best" and term.subject is not None and term.subject.text == "value"
     if wants_value and term.value is None:
         yield error(
@@ -150,12 +167,6 @@ def _check_width(term: syntax.Term, *, last: bool) -> Iterator[Diagnostic]:
         yield error("P401", term.within.span, "a width of nothing never ties")
 
 
-def _unknown_word(word: syntax.Word, what: str, known: frozenset[str]) -> Diagnostic:
-    near = did_you_mean(word.text, known)
-    listed = " or ".join(f"`{name}`" for name in sorted(known))
-    return error("P405", word.span, f"{what} {listed}, not `{word.text}`", None, near)
-
-
 def _has_proven_floor(route: syntax.RouteRule) -> bool:
     return any(isinstance(clause, syntax.FloorClause) and clause.proven for clause in route.clauses)
 
@@ -164,15 +175,9 @@ def _is_money(limit: syntax.Share) -> bool:
     return limit.amount.unit.startswith("$")
 
 
-def _clauses(outline: Outline, kind: type[_Kind]) -> Iterator[tuple[syntax.RouteRule, _Kind]]:
-    for route in outline.all_routes:
-        for clause in route.clauses:
-            if isinstance(clause, kind):
-                yield route, clause
-
-
 ROUTE_RULES: tuple[Callable[[Outline], Iterator[Diagnostic]], ...] = (
     mandatory_clauses,
+    models_come_from_one_clause,
     single_clauses,
     used_tiers,
     sound_filters,

@@ -1,4 +1,4 @@
-"""The tree of a policy as written: frozen, every node with its span, nothing resolved or normalised."""
+"""The tree of a policy as written: frozen, every node with its span, nothing resolved or normalised. All is public."""
 
 from __future__ import annotations
 
@@ -6,39 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.diagnostics import Span
-
-__all__ = [
-    "Amount",
-    "Baseline",
-    "Both",
-    "Clause",
-    "Comparison",
-    "Condition",
-    "Either",
-    "ExploreClause",
-    "Fallback",
-    "FlagTest",
-    "FloorClause",
-    "ForbidRule",
-    "Header",
-    "Membership",
-    "Negated",
-    "PickClause",
-    "RequireRule",
-    "RouteRule",
-    "Rule",
-    "Scaled",
-    "Share",
-    "Statement",
-    "Tasks",
-    "Term",
-    "TierRule",
-    "UntilClause",
-    "UseClause",
-    "Value",
-    "WhereClause",
-    "Word",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +21,7 @@ class Word:
 class Amount:
     """A number with its unit: `digits` as written without `_`; `unit` is what follows (`%`, `ms`, `tokens`) or "".
 
-    Money has the unit `$` or `$/` and what the price is per, as in `$/Mtok`.
+    Money has the unit `$` or `$/` and what the price is per, as in `$/Mtok`. Only `set` reads a sign in front.
     """
 
     digits: str
@@ -125,8 +92,36 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Mode:
+    value: Word
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    value: Word
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task and, perhaps, what its output is."""
+
+    name: Word
+    text: Word | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Tasks:
-    names: tuple[Word, ...]
+    tasks: tuple[Task, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    name: Word
+    values: tuple[Word, ...]
     span: Span
 
 
@@ -157,6 +152,24 @@ class RequireRule:
 @dataclass(frozen=True, slots=True)
 class UseClause:
     tiers: tuple[Word, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`rule < limit`, or `not rule argument`: when an answer escalates."""
+
+    rule: Word
+    relation: Word | None
+    limit: Amount | None
+    argument: Word | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeClause:
+    tiers: tuple[Word, ...]
+    checks: tuple[Check, ...]
     span: Span
 
 
@@ -214,7 +227,74 @@ class ExploreClause:
     span: Span
 
 
-Clause = UseClause | WhereClause | FloorClause | UntilClause | PickClause | ExploreClause
+@dataclass(frozen=True, slots=True)
+class PinClause:
+    what: Word
+    duration: Amount
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SetClause:
+    """`set parameter value`; `rule` is how: this value, a least or greatest one, or one derived from `value`."""
+
+    parameter: Word
+    rule: Literal["set", "at_least", "at_most", "by"]
+    value: Amount | Word
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of `on`: `retry 2 backoff 200ms`, `open breaker`, `next`, `abort`, `disable 10m`, `stay in floor`."""
+
+    action: Word
+    count: Amount | None
+    backoff: Amount | None
+    breaker: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class OnClause:
+    outcomes: tuple[Word, ...]
+    steps: tuple[Step, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutClause:
+    duration: Amount
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClause:
+    value: Word
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class BatchClause:
+    value: Word
+    span: Span
+
+
+Clause = (
+    UseClause
+    | CascadeClause
+    | WhereClause
+    | FloorClause
+    | UntilClause
+    | PickClause
+    | ExploreClause
+    | PinClause
+    | SetClause
+    | OnClause
+    | TimeoutClause
+    | StreamClause
+    | BatchClause
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,5 +319,139 @@ class Baseline:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetRule:
+    """`name` is None for the tenant's own budget. `warn` holds the share, `degrade` the tier from there on."""
+
+    scope: Word
+    name: Word | None
+    limit: Amount
+    warn: Amount | None
+    degrade: Word | None
+    at_limit: Word | None
+    unreachable: Word | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """`until` is the day as written; `metric` and `drop` stand together or not at all."""
+
+    policy: Word
+    share: Amount
+    unit: Word | None
+    until: Word
+    metric: Word | None
+    drop: Amount | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCanary:
+    share: Amount
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class BoundParameters:
+    names: tuple[Word, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCost:
+    money: Amount
+    span: Span
+
+
+Bound = ForbidRule | RequireRule | FloorClause | ExploreClause | BoundCanary | BoundParameters | BoundCost
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRule:
+    bounds: tuple[Bound, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class AssertRule:
+    reason: Word
+    quantifier: Word
+    claim: Condition
+    when: Condition | None
+    unless: Condition | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """`400 ok` or `ttft_p95 320ms`; a count stands in front of its name, a figure behind it."""
+
+    name: Word
+    amount: Amount
+    counted: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    model: Word
+    task: Word
+    measures: tuple[Measure, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    name: Word
+    evidence: tuple[Evidence, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`field = value`; a flag has no value, and `field` is quoted where it names statistics."""
+
+    field: Word
+    value: Value | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`subject == value`, `subject != value` or `subject in [values]` about what was decided."""
+
+    subject: Word
+    relation: str
+    values: tuple[Value, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class TestRule:
+    name: Word
+    given: tuple[Fact, ...]
+    expect: tuple[Claim, ...]
+    span: Span
+
+
 Rule = ForbidRule | RequireRule
-Statement = Header | Tasks | TierRule | ForbidRule | RequireRule | RouteRule | Fallback | Baseline
+Statement = (
+    Header
+    | Mode
+    | Audit
+    | Tasks
+    | Attribute
+    | TierRule
+    | ForbidRule
+    | RequireRule
+    | RouteRule
+    | Fallback
+    | Baseline
+    | BudgetRule
+    | Canary
+    | GuardRule
+    | AssertRule
+    | Statistics
+    | TestRule
+)

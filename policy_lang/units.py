@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+from typing import TypeVar
+
 from policy_lang.canonical import MAX_SAFE_INTEGER
 from policy_lang.diagnostics import Diagnostic, error
 from policy_lang.ir import PPM
-from policy_lang.syntax import Amount
+from policy_lang.syntax import Amount, Word
 
-__all__ = ["money", "plain", "price", "ratio", "share", "token_count"]
+__all__ = ["day", "duration", "milli", "money", "plain", "price", "ratio", "share", "sure", "token_count", "tokens_per"]
 
+_T = TypeVar("_T")
 _LONGEST = 40
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_EPOCH = date(1970, 1, 1)
+_LAST_DAY = 100_000
 _PRICE_EXPONENTS = {"$/Mtok": 6, "$/Ktok": 9, "$/tok": 12}
 
 
@@ -53,6 +61,56 @@ def money(amount: Amount, per: str) -> int | Diagnostic:
     if amount.unit != f"$/{per}":
         return _wrong_unit(amount, f"this is money per {per}, as in `$2/{per}`")
     return _scaled(amount, 9, "whole nano-dollars")
+
+
+def tokens_per(amount: Amount, per: str) -> int | Diagnostic:
+    """`2_000_000 tokens/day` (where `per` is `day`)."""
+    if amount.unit != f"tokens/{per}":
+        return _wrong_unit(amount, f"this is tokens per {per}, as in `2_000_000 tokens/{per}`")
+    return _scaled(amount, 0, "whole tokens")
+
+
+def duration(amount: Amount, what: str, longest: str) -> int | Diagnostic:
+    """`200ms`, `30s`, `30m`, `1.5h` or `7d` in milliseconds; more than nothing, at most `longest`."""
+    if amount.unit not in _MILLISECONDS:
+        return _wrong_unit(amount, f"{what} is a duration such as `30s`, in ms, s, m, h or d")
+    thousandths = _scaled(amount, 3, "a millisecond")
+    if isinstance(thousandths, Diagnostic):
+        return thousandths
+    value, rest = divmod(thousandths * _MILLISECONDS[amount.unit], 1_000)
+    if rest:
+        return error("P402", amount.span, f"`{amount.text}` is finer than a millisecond")
+    most = int(longest.rstrip("mshd")) * _MILLISECONDS[longest.lstrip("0123456789")]
+    if not 0 < value <= most:
+        return error("P401", amount.span, f"{what} is more than nothing and at most {longest}")
+    return value
+
+
+def milli(amount: Amount) -> int | Diagnostic:
+    """A plain number, perhaps signed, in thousandths."""
+    if amount.unit != "":
+        return _wrong_unit(amount, "a parameter is a plain number such as `0.2`")
+    if not amount.digits.startswith("-"):
+        return _scaled(amount, 3, "three decimals")
+    value = _scaled(replace(amount, digits=amount.digits[1:]), 3, "three decimals")
+    return value if isinstance(value, Diagnostic) else -value
+
+
+def day(word: Word) -> int | Diagnostic:
+    """`2026-12-31` in days since 1970."""
+    try:
+        days = (date.fromisoformat(word.text) - _EPOCH).days
+    except ValueError:
+        return error("P401", word.span, f"`{word.text}` is not a day of the calendar", "as in `2026-12-31`")
+    if not 0 <= days <= _LAST_DAY:
+        return error("P401", word.span, f"`{word.text}` lies outside the years 1970 to 2243")
+    return days
+
+
+def sure(value: _T | Diagnostic) -> _T:
+    """A value that the checker has found convertible."""
+    assert not isinstance(value, Diagnostic), "INVARIANT: the checker reports what cannot be converted"
+    return value
 
 
 def plain(amount: Amount) -> int | None:

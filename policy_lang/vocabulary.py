@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "ATTRIBUTE_PREFIX",
     "CONTEXT_BUCKETS",
     "FIELDS",
     "OTHER_TASK",
@@ -23,9 +24,12 @@ __all__ = [
     "Bucket",
     "FieldSpec",
     "Outcome",
+    "Scope",
+    "attribute_spec",
     "bucket_for",
     "bucket_rank",
     "bucket_upper",
+    "scope_of",
 ]
 
 
@@ -167,10 +171,22 @@ _SPECS = (
     FieldSpec("model.streaming", "model", "flag"),
     FieldSpec("model.prompt_caching", "model", "flag"),
 )
+#: The fixed part of the vocabulary; a policy adds `attribute.NAME` for each attribute it declares.
 FIELDS: dict[str, FieldSpec] = {spec.name: spec for spec in _SPECS}
+ATTRIBUTE_PREFIX = "attribute."
 
 _BUCKETS = {"context": CONTEXT_BUCKETS, "tokens": TOKEN_BUCKETS, "tools": TOOL_BUCKETS}
 _RANKS = {name: {b.name: rank for rank, b in enumerate(buckets)} for name, buckets in _BUCKETS.items()}
+
+
+def attribute_spec(name: str, values: tuple[str, ...]) -> FieldSpec:
+    """The field that a declared attribute adds: a closed enum, sent with the request."""
+    return FieldSpec(ATTRIBUTE_PREFIX + name, "request", "enum", values)
+
+
+def scope_of(field: str) -> Scope:
+    """What a field describes; KeyError for a name outside the vocabulary."""
+    return "request" if field.startswith(ATTRIBUTE_PREFIX) else FIELDS[field].scope
 
 
 def bucket_for(field: str, size: int) -> str:

@@ -85,6 +85,6 @@ def replayed(block: str, folder: Path) -> str:
         program = f"pointsman() {{ '{sys.executable}' -m policy_cli.main \"$@\"; }}\n{command}"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(["bash", "-c", program], cwd=folder, env=environment, capture_output=True, text=True)
-        printed = (done.stdout + done.stderr).rstrip("\n")
-        lines += [f"$ {command}", *([printed] if printed else []), *([f"(exit {done.returncode})"] if done.returncode else [])]
+        ending = f"(exit {done.returncode})" if done.returncode else ""
+        lines += [f"$ {command}", *filter(None, [(done.stdout + done.stderr).rstrip("\n"), ending])]
     return "\n".join(lines) + "\n"

@@ -51,8 +51,8 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def ingester() -> Ingester:
     """The environment's ingester, built from its settings."""
     settings = load(IngestSettings)
-    registry = Registry(clients.prompt("dynamodb"), settings.state_table)
-    return Ingester(registry, Queue(clients.prompt("sqs"), settings.telemetry_queue_url, "telemetry_unavailable"))
+    registry = Registry(clients.impatient("dynamodb"), settings.state_table)
+    return Ingester(registry, Queue(clients.impatient("sqs"), settings.telemetry_queue_url, "telemetry_unavailable"))
 
 
 if running_in_lambda():

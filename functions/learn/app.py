@@ -12,7 +12,7 @@ from typing import Any
 from functions.observability import observe
 from functions.settings import LearnSettings, load, running_in_lambda
 from functions.stores import clients
-from functions.stores.errors import StoreError
+from functions.stores.errors import ConflictError, StoreError
 from functions.stores.messages import MessageError, RecordLines, pack_lines, split_lines, unpack_telemetry
 from functions.stores.queues import Queue
 from functions.stores.secrets import KeyRing
@@ -23,6 +23,7 @@ from policy_engine.settlement import (
     MarkerKey,
     Settlement,
     State,
+    Telemetry,
     outcome_record,
     record_state,
     settle,
@@ -61,22 +62,28 @@ class Learner:
         """Learn from one SQS event; the answer names the messages to deliver again."""
         batch = self._judged(event["Records"])
         owners = self._applied(batch)
-        states = {each.telemetry.record_id: (each, _field_states(each, owners)) for each in batch.remaining()}
-        self._recorded(batch, states.values())
-        _report(batch, [record_state(each, fields) for each, fields in states.values()])
+        states = {each.telemetry.record_id: _field_states(each, owners) for each in batch.remaining()}
+        self._recorded(batch, states)
+        # Asked again: if the outcome records could not be queued, all of it is counted when the batch comes again.
+        _report(batch, [record_state(each, states[each.telemetry.record_id]) for each in batch.remaining()])
         return {"batchItemFailures": [{"itemIdentifier": message} for message in batch.failed]}
 
     def _judged(self, messages: Iterable[Mapping[str, Any]]) -> _Batch:
         batch = _Batch()
+        accepted: dict[str, list[Telemetry]] = {}
         for message in messages:
-            name = message["messageId"]
             try:
-                telemetry = unpack_telemetry(message["body"])
-                batch.settled[name] = [settle(each, self._keys.at(each.received_ms)) for each in telemetry]
+                accepted[message["messageId"]] = unpack_telemetry(message["body"])
             except MessageError as poison:
-                batch.failed[name] = str(poison)
+                batch.failed[message["messageId"]] = str(poison)
+        if accepted:
+            newest_ms = max(each.received_ms for telemetry in accepted.values() for each in telemetry)
+            try:
+                keys = self._keys.at(newest_ms)
             except StoreError as outage:
-                batch.failed[name] = outage.code
+                batch.failed |= dict.fromkeys(accepted, outage.code)
+            else:
+                batch.settled = {name: [settle(each, keys) for each in told] for name, told in accepted.items()}
         return batch
 
     def _applied(self, batch: _Batch) -> dict[MarkerKey, str]:
@@ -88,20 +95,29 @@ class Learner:
                 effects.setdefault(effect.marker, effect)
                 messages[effect.marker].add(message)
         owners: dict[MarkerKey, str] = {}
+        down: StoreError | None = None
         for group in transactions(list(effects.values())):
-            try:
-                owners |= self._statistics.commit(group)
-            except StoreError as outage:
-                batch.failed |= {message: outage.code for effect in group for message in messages[effect.marker]}
+            # A table that is down is asked once: each further group would wait in vain until the function is stopped.
+            if down is None:
+                try:
+                    owners |= self._statistics.commit(group)
+                    continue
+                except ConflictError as lost:
+                    batch.failed |= _coming_again(group, messages, lost)
+                    continue
+                except StoreError as outage:
+                    down = outage
+            batch.failed |= _coming_again(group, messages, down)
         return owners
 
-    def _recorded(self, batch: _Batch, states: Iterable[tuple[Settlement, dict[Field, State]]]) -> None:
+    def _recorded(self, batch: _Batch, states: Mapping[str, Mapping[Field, State]]) -> None:
         """Send an outcome record per record towards S3; if that fails, the whole batch comes again."""
         lines: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for each, fields in states:
+        for each in batch.remaining():
             told = each.telemetry
             hour_ms = told.received_ms - told.received_ms % 3_600_000
-            lines[told.tenant, hour_ms].append(json.dumps(outcome_record(each, fields), separators=(",", ":")))
+            document = outcome_record(each, states[told.record_id])
+            lines[told.tenant, hour_ms].append(json.dumps(document, separators=(",", ":")))
         pieces = [
             piece
             for (tenant, hour_ms), found in lines.items()
@@ -127,6 +143,10 @@ def learner() -> Learner:
         Queue(clients.patient("sqs"), settings.records_queue_url, "records_unavailable"),
         KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn),
     )
+
+
+def _coming_again(group: Iterable[Effect], messages: Mapping[MarkerKey, set[str]], why: StoreError) -> dict[str, str]:
+    return {message: f"{why.code}: {why.cause}" for effect in group for message in messages[effect.marker]}
 
 
 def _field_states(settlement: Settlement, owners: Mapping[MarkerKey, str]) -> dict[Field, State]:

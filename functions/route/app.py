@@ -28,6 +28,7 @@ from policy_engine.table import Table, compile_table
 from policy_engine.token import mint
 from policy_engine.wire import RequestError, RouteRequest, parse_route
 from policy_lang.admission import AdmissionError, admit
+from policy_lang.catalog import default_catalog
 
 __all__ = ["RouteStores", "Router", "handler"]
 
@@ -123,13 +124,14 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def router() -> Router:
     """The environment's router, built from its settings."""
     settings = load(RouteSettings)
-    dynamodb, s3, sqs = (clients.prompt(service) for service in ("dynamodb", "s3", "sqs"))
+    default_catalog()  # read now, so that it is part of what SnapStart restores
+    dynamodb, s3, sqs = (clients.impatient(service) for service in ("dynamodb", "s3", "sqs"))
     stores = RouteStores(
         registry=Registry(dynamodb, settings.state_table),
         state=StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
         receipts=Queue(sqs, settings.records_queue_url, "receipt_unavailable"),
         spool=Spool(s3, settings.records_bucket),
-        keys=KeyRing(clients.prompt("secretsmanager"), settings.signing_secret_arn),
+        keys=KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn),
     )
     return Router(stores, settings.state_max_age_ms)
 

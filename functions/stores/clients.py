@@ -8,16 +8,16 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import Session, get_session
 
-__all__ = ["patient", "prompt"]
+__all__ = ["impatient", "patient"]
 
 # A caller waits for `route`: two attempts and give up, so that a slow dependency costs no more than the fallback.
-_PROMPT = Config(connect_timeout=0.5, read_timeout=1.0, retries={"total_max_attempts": 2, "mode": "standard"})
+_IMPATIENT = Config(connect_timeout=0.5, read_timeout=1.0, retries={"total_max_attempts": 2, "mode": "standard"})
 _PATIENT = Config(connect_timeout=2.0, read_timeout=10.0, retries={"total_max_attempts": 4, "mode": "standard"})
 
 
-def prompt(service: str) -> Any:
+def impatient(service: str) -> Any:
     """A client for the request path."""
-    return _session().create_client(service, config=_PROMPT)
+    return _session().create_client(service, config=_IMPATIENT)
 
 
 def patient(service: str) -> Any:

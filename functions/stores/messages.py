@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from policy_engine.settlement import Telemetry
-from policy_engine.wire import TelemetryRecord, record_from_wire, record_to_wire
+from policy_engine.wire import RequestError, TelemetryRecord, record_from_wire, record_to_wire
 
 __all__ = [
     "MessageError",
@@ -90,12 +90,12 @@ def unpack_telemetry(text: str) -> list[Telemetry]:
             "request": str(request),
             "first": int(first),
             "received_ms": int(received_ms),
-            "records": list(records),
+            "records": [_, *_] as records,
         }:
             try:
                 admitted = [record_from_wire(record) for record in records]
-            except ValueError as problem:
-                raise MessageError(f"a record is not one that ingest accepts: {problem}") from None
+            except RequestError as problem:
+                raise MessageError(f"a record is not one that ingest accepts: {problem.code}") from None
             return [
                 Telemetry(tenant, f"{request}:{position}", received_ms, record)
                 for position, record in enumerate(admitted, start=first)

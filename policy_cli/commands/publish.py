@@ -30,7 +30,8 @@ def publish(file: str, dry_run: bool, form: str, service: Callable[[], Service])
 
     source = _text(read_policy(file))
     asked = {"source": source, "dry_run": True} if dry_run else {"source": source}
-    status, reply = service().post(f"/v1/policies/{_name(source, file)}", asked)
+    path = f"/v1/policies/{_name(source, file)}"
+    status, reply = service().post(path, asked)
     problem = {} if status < 300 else reply.get("error", reply)
     findings = problem.get("diagnostics") or reply.get("warnings") or []
     if form == "json":

@@ -72,10 +72,12 @@ def route(
 
 def _asked(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     status, reply = service.post("/v1/route", request)
-    if not isinstance(reply, dict) or "status" not in reply:
-        problem = reply.get("error", {}) if isinstance(reply, dict) else {}
-        raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
-    return reply
+    if isinstance(reply, dict) and "status" in reply:
+        return reply
+    problem = reply.get("error", {}) if isinstance(reply, dict) else {}
+    if problem.get("code") == "no_candidates":
+        return {**problem, "status": "no_candidates"}
+    raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
 
 
 def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def outcomes_scenario(
     policy = policy or default_policy(published, value_nanodollars)
     queries = _shuffled_passes(sorted(published.envelopes), seed)
     calls = [
-        Call(number, START_MS + number * _CALL_GAP_MS, TENANT, policy.name, published.envelopes[query], query)
+        Call(number, START_MS + number * _CALL_GAP_MS, policy.tenant, policy.name, published.envelopes[query], query)
         for number, query in zip(range(decisions), queries, strict=False)
     ]
     notes = (f"{published.left_out} queries without a row for every model are left out",) if published.left_out else ()

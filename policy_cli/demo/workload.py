@@ -12,7 +12,7 @@ from policy_cli.demo.synthetic import SyntheticWorld, drawn
 from policy_lang.catalog import Catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.envelope import Envelope, build_envelope
-from policy_lang.ir import And, Compare, Expr, In, Not, Or, Policy, Route
+from policy_lang.ir import And, Compare, Expr, In, Not, Or, Policy
 from policy_lang.vocabulary import STRUCTURES
 
 __all__ = ["compiled", "policy_arms", "synthetic_scenario", "value_of"]
@@ -60,9 +60,9 @@ def compiled(text: PolicyText, catalog: Catalog) -> Policy:
 
 
 def _habits(text: PolicyText, policy: Policy, seed: int) -> Iterator[_Habit]:
-    """Two shapes of each task, the second a fourth as frequent; the n-th task comes 1/n as often as the first."""
+    """Two shapes of each task, the second a fifth as frequent; tasks are the rarer the later a route names them."""
     orgs = tuple(sorted(_mentioned(policy, "org")))
-    for place, task in enumerate(sorted(policy.tasks, key=lambda task: drawn(seed, text.tenant, task)), start=1):
+    for place, task in enumerate(_by_frequency(policy), start=1):
         for shape in range(2):
             about = (seed, text.tenant, task, shape)
             prompt, answer = _chosen(_PROMPTS, "prompt", *about), _chosen(_ANSWERS, "answer", *about)
@@ -74,7 +74,12 @@ def _habits(text: PolicyText, policy: Policy, seed: int) -> Iterator[_Habit]:
                 time_sensitive=drawn("time", *about) < 0.25,
                 estimated_tokens=prompt + answer,
             )
-            yield _Habit(text, envelope, prompt, answer, (1.0 if shape == 0 else 0.25) / place, orgs)
+            yield _Habit(text, envelope, prompt, answer, (1.0 if shape == 0 else 0.2) / place**1.5, orgs)
+
+
+def _by_frequency(policy: Policy) -> list[str]:
+    named = [task for route in policy.routes for task in sorted(_words([route.when], "task"))]
+    return list(dict.fromkeys(task for task in (*named, *policy.tasks) if task in policy.tasks))
 
 
 def _calls(habits: Sequence[_Habit], decisions: int, seed: int) -> Iterator[Call]:
@@ -114,9 +119,15 @@ def value_of(policy: Policy) -> int | None:
 
 
 def _mentioned(policy: Policy, field: str) -> set[str]:
-    """The words that a policy compares `field` with."""
+    """The words that a policy compares `field` with, anywhere."""
+    wheres = [route.where for route in (*policy.routes, policy.default) if route.where is not None]
+    return _words(
+        [*(gate.violation for gate in policy.gates), *(route.when for route in policy.routes), *wheres], field
+    )
+
+
+def _words(waiting: list[Expr], field: str) -> set[str]:
     found: set[str] = set()
-    waiting: list[Expr] = [gate.violation for gate in policy.gates] + [_condition(r) for r in policy.routes]
     while waiting:
         match waiting.pop():
             case And(items=items) | Or(items=items):
@@ -128,10 +139,6 @@ def _mentioned(policy: Policy, field: str) -> set[str]:
             case In(field=name, values=values) if name == field:
                 found.update(values)
     return found
-
-
-def _condition(route: Route) -> Expr:
-    return route.when if route.where is None else And((route.when, route.where))
 
 
 def _chosen(values: Sequence[T], *about: object) -> T:

@@ -22,7 +22,6 @@ __all__ = ["WORK_BUDGET", "unproved_fallback"]
 #: Gate evaluations, and look-ups of their results, that the proof may take before it gives up with `not proved`.
 WORK_BUDGET = (30_000, 400_000)
 
-_MOST_FATES = 8
 _NAMES = {"task_type": "task", "structure_type": "structure", "context_length": "context"}
 _NAMES |= {"tools_used": "tools", "estimated_tokens": "tokens"}
 
@@ -101,8 +100,7 @@ def _witness(span: Span, shape: Mapping[str, str | bool], gates: list[Gate], arm
     fates = [f"`{arm}` fails {_first_failure(gates, {**model, **facts})}" for arm, model in arms.items()]
     values = ", ".join(f"{_NAMES.get(name, name)} = {str(value).lower()}" for name, value in shape.items())
     where = f"for a call with `{values}`" if values else "for any call"
-    more = f"; and {len(fates) - _MOST_FATES} more" if len(fates) > _MOST_FATES else ""
-    return error("P501", span, f"no fallback survives the gates {where}", "; ".join(fates[:_MOST_FATES]) + more)
+    return error("P501", span, f"no fallback survives the gates {where}", "; ".join(fates[:8]))
 
 
 def _not_proved(span: Span, why: str) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""The functions on an AWS of their own: moto in memory, SQS messages carried by hand so that a test decides on deliveries."""
+"""The functions on an AWS of their own: moto in memory, and SQS messages carried by hand, as often as a test likes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Wire:
         for fault in list(self.faults):
             fault(self.calls[-1])
 
-    def _after(self, event_name, **_):
+    def _after(self, **_):
         for fault in list(self.lost):
             fault(self.calls[-1])
 
@@ -181,11 +181,15 @@ class Cloud:
         return taken
 
     def learn(self, messages):
-        return [failure["itemIdentifier"] for failure in learn.handler({"Records": messages}, None)["batchItemFailures"]]
+        return [
+            failure["itemIdentifier"] for failure in learn.handler({"Records": messages}, None)["batchItemFailures"]
+        ]
 
     def record(self, messages=None):
         records = self.take("records") if messages is None else messages
-        return [failure["itemIdentifier"] for failure in record.handler({"Records": records}, None)["batchItemFailures"]]
+        return [
+            failure["itemIdentifier"] for failure in record.handler({"Records": records}, None)["batchItemFailures"]
+        ]
 
     def watch(self, **event):
         moment = datetime.fromtimestamp(self.now / 1000, UTC).isoformat().replace("+00:00", "Z")
@@ -264,14 +268,13 @@ def cloud(bare):
 
 @pytest.fixture
 def failing():
-    """A fault for the calls that begin with one of `prefixes`: the first `times` of them fail with an AWS error."""
+    """A fault for the calls that begin with one of `prefixes`: after the first `after` of them, `times` fail."""
 
-    def build(*prefixes, times=1_000, code="InternalFailure", **fields):
-        left = [times]
+    def build(*prefixes, after=0, times=1_000, code="InternalFailure", **fields):
+        fates = iter([False] * after + [True] * times)
 
         def fault(call):
-            if call.startswith(prefixes) and left[0]:
-                left[0] -= 1
+            if call.startswith(prefixes) and next(fates, False):
                 raise ClientError({"Error": {"Code": code, "Message": code}, **fields}, call)
 
         return fault

@@ -9,8 +9,8 @@ import pytest
 
 from functions.stores.state import Revision
 from policy_engine.state import with_overlay
-from policy_lang.compiler import compile_policy
 from policy_lang.catalog import Model, default_catalog
+from policy_lang.compiler import compile_policy
 
 
 def test_a_policy_is_stored_by_fingerprint_and_its_name_moved_to_it(bare, policy_text):
@@ -53,8 +53,7 @@ def test_an_old_policy_comes_back_by_publishing_it_again(bare, policy_text):
 
 def test_a_bad_policy_stores_nothing_and_gets_all_its_diagnostics(bare, policy_text):
     before = bare.items("state")
-    broken = policy_text.replace("claude-haiku-4-5]", "claude-hiaku-4-5]").replace("task == label", "task == labl")
-    broken = broken.replace("[claude-haiku-4-5,", "[claude-hiaku-4-5,")
+    broken = policy_text.replace("[claude-haiku-4-5,", "[claude-hiaku-4-5,").replace("task == label", "task == labl")
     status, reply = bare.publish(broken)
     assert (status, reply["error"]["code"]) == (422, "invalid_policy")
     found = reply["error"]["diagnostics"]
@@ -105,7 +104,9 @@ def test_a_name_that_is_none_is_an_unknown_path(bare, name):
 
 
 def test_publishers_of_different_policies_do_not_undo_each_other(bare):
-    source = 'policy "{0}" language 1\ntier t = [gpt-5-mini]\ndefault route r {{ use t pick cheapest }}\nfallback gpt-5-mini\n'
+    source = (
+        'policy "{0}" language 1 tier t = [gpt-5-mini] default route r {{ use t pick cheapest }} fallback gpt-5-mini'
+    )
     names = [f"team-{number}" for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda name: bare.publish(source.format(name), name), names))

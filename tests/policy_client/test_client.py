@@ -111,11 +111,11 @@ def test_a_refusal_is_a_route_error_with_its_code_and_status(service, status, an
 
 def test_no_candidates_is_an_error_that_carries_the_reasons(service):
     rows = [{"arm": "a/b", "fate": "barred", "reasons": [{"rule": "no previews", "verdict": "violated"}]}]
-    service.answer(200, {"status": "no_candidates", "candidates": rows})
+    service.answer(422, {"error": {"code": "no_candidates", "message": "nobody", "candidates": rows}})
     with Client(service.url, KEY) as client, pytest.raises(NoCandidates) as refused:
         client.route(policy="a", envelope=ENVELOPE)
     assert refused.value.code == "no_candidates"
-    assert refused.value.reply["candidates"] == rows
+    assert refused.value.candidates == rows
 
 
 def test_when_nothing_listens_the_error_names_the_emergency_model():
@@ -139,22 +139,27 @@ def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
         Client(url, KEY)
 
 
+def test_the_public_names_are_these():
+    assert sorted(policy_client.__all__) == [
+        "Client",
+        "ClientError",
+        "Credentials",
+        "Envelope",
+        "EnvelopeError",
+        "HmacCredentials",
+        "NoCandidates",
+        "PlanStep",
+        "RouteError",
+        "RouteReply",
+        "RouteUnavailable",
+        "SigV4Credentials",
+        "TelemetryStats",
+        "build_envelope",
+    ]
+
+
 def test_no_parameter_anywhere_takes_prompt_text():
     prompt_like = {"prompt", "prompts", "message", "messages", "text", "content", "completion", "input", "output"}
-        [
-            "prompt",
-            "prompts",
-            "message",
-            "messages",
-            "text",
-            "content",
-            "completion",
-            "answer",
-            "question",
-            "input",
-            "output",
-        ]
-    )
     counted = {"empty_content", "input_tokens", "output_tokens"}  # a flag and two numbers
     for name in policy_client.__all__:
         thing = getattr(policy_client, name)

@@ -1,0 +1,62 @@
+# make demo | test | bench | catalog | artifacts | lock | clean
+SHELL := /bin/bash
+
+# The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$python; break; }; done)
+
+BIN := .venv/bin
+PIP := -m pip install --quiet --quiet --disable-pip-version-check
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: demo test bench catalog artifacts lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/dev.stamp
+	$(BIN)/pointsman demo $(ARGS)
+
+test: .venv/test.stamp .venvs/sam/stamp
+	@.ci/checks
+
+bench: .venv/test.stamp
+	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+catalog: .venvs/catalog/stamp
+	.venvs/catalog/bin/python -m policy_cli.catalog build
+
+# The zip files that `sam deploy` would upload: cross-built for arm64, needs a python3.13.
+artifacts: .venvs/sam/stamp
+	@.ci/artifacts
+
+lock: .venvs/lock/stamp
+	@requirements/lock
+
+clean:
+	rm -rf .venv .venvs .aws-sam build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# --- environments: each from its own lock, made again when the lock changes ---------------------------------------------
+
+# The test environment is the demo's and more, so both live in .venv and neither takes anything away.
+.venv/dev.stamp: requirements/dev.txt pyproject.toml | .venv/bin/python
+	$(call install,.venv,dev)
+	@$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt .venv/dev.stamp
+	$(call install,.venv,test)
+	@touch $@
+
+.venvs/%/stamp: requirements/%.txt | .venvs/%/bin/python
+	$(call install,.venvs/$*,$*)
+	@touch $@
+
+.PRECIOUS: .venvs/%/bin/python
+.venv/bin/python:
+	@.ci/venv "$(PYTHON)" .venv
+
+.venvs/%/bin/python:
+	@.ci/venv "$(PYTHON)" .venvs/$*
+
+# Locks are complete, so nothing is left to resolve; older versions of pip would stumble over extras if they tried.
+install = @echo "installing requirements/$(2).txt into $(1)"; \
+	$(1)/bin/python $(PIP) --no-deps --require-hashes --requirement requirements/$(2).txt

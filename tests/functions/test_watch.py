@@ -1,0 +1,75 @@
+"""The schedule: what was learned reaches the decisions, and nothing reaches them twice or backwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.stores.errors import StoreError
+from policy_engine.snapshot import EMPTY
+
+
+@pytest.fixture
+def learned(cloud, report):
+    """A hundred outcomes of served decisions, nine of ten good."""
+    replies = [cloud.route()[1] for _ in range(100)]
+    cloud.ingest([report(reply, "ok" if number % 10 else "wrong") for number, reply in enumerate(replies)])
+    assert cloud.learn(cloud.take("telemetry")) == []
+    cloud.record()
+    return cloud
+
+
+def test_what_was_learned_is_in_the_next_decision(learned):
+    before = learned.route()[1]
+    learned.now += 60_000
+    assert learned.watch() == {"versions": {"acme": 2, "globex": 1}, "drained": 0}
+    after = learned.route()[1]
+    assert after["fingerprints"]["snapshot"] != before["fingerprints"]["snapshot"] == EMPTY.fingerprint
+    state = learned.state.current("acme")
+    assert sum(state.snapshot.outcomes.values()) == 100
+    assert state.snapshot.made_ms == learned.now
+    assert sum(state.snapshot.spent_nanodollars.values()) > 0
+
+
+def test_a_snapshot_with_nothing_new_moves_no_pointer(learned):
+    learned.watch()
+    learned.now += 60_000
+    blobs = learned.keys("state-bucket")
+    assert learned.watch()["versions"]["acme"] == 2
+    assert learned.keys("state-bucket") == blobs
+
+
+def test_an_older_snapshot_never_replaces_a_newer_one(learned, report):
+    learned.now += 600_000
+    learned.watch()
+    newest = learned.state.current("acme").snapshot
+    learned.ingest([report(learned.route()[1])])
+    learned.learn(learned.take("telemetry"))
+    learned.now -= 300_000
+    learned.watch()
+    assert learned.state.current("acme").snapshot == newest
+
+
+def test_publishing_keeps_the_snapshot_and_watching_keeps_the_policy(learned, policy_text):
+    learned.watch()
+    snapshot = learned.state.current("acme").snapshot
+    learned.publish(policy_text.replace("90% proven", "80% proven"))
+    state = learned.state.current("acme")
+    assert state.snapshot == snapshot
+    learned.now += 24 * 3_600_000
+    learned.watch()
+    assert learned.state.current("acme").aliases == state.aliases
+
+
+def test_one_tenant_can_be_refreshed_alone(learned):
+    assert learned.watch(tenant="acme")["versions"] == {"acme": 2}
+
+
+def test_one_tenants_trouble_does_not_keep_the_others_waiting(learned, failing):
+    learned.registry.enrol("aaa")
+    # The first query lists the tenants, the second is the first tenant's.
+    learned.faults.append(failing("dynamodb.Query", after=1, times=1, code="AccessDenied"))
+    with pytest.raises(StoreError) as outage:
+        learned.watch()
+    assert outage.value.cause == "AccessDenied"
+    assert learned.state.current("aaa").version == 0
+    assert learned.state.current("acme").version == 2

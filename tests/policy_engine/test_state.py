@@ -1,0 +1,88 @@
+"""Route state: composed by pure functions, carried as a blob that names itself by its content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from policy_engine.snapshot import EMPTY, build_snapshot
+from policy_engine.state import (
+    PublishedPolicy,
+    RouteState,
+    pack_state,
+    state_catalog,
+    state_document,
+    state_from_document,
+    unpack_state,
+    with_overlay,
+    with_policy,
+    with_snapshot,
+)
+from policy_lang.catalog import Model, default_catalog
+from policy_lang.fingerprint import policy_fingerprint
+
+ROW = Model("lab/tiny", "lab", "tiny", 1, 1)
+
+
+@pytest.fixture
+def published(policy):
+    """A policy under some name with its fingerprint."""
+
+    def build(name="acme/support", **changes):
+        renamed = replace(policy, name=name, **changes)
+        return policy_fingerprint(renamed), PublishedPolicy(renamed, {"PII stays in the EU": 6})
+
+    return build
+
+
+def test_a_state_survives_the_journey_through_its_blob(published, learned):
+    state = with_policy(RouteState("acme", 7), *published())
+    state = with_overlay(with_snapshot(state, learned(("label", "a/cheap", 9, 1))), (ROW,))
+    state = replace(state, breakers=frozenset(("b/plain",)))
+    digest, blob = pack_state(state)
+    assert unpack_state(blob) == state
+    assert pack_state(unpack_state(blob)) == (digest, blob)
+    assert state_from_document(state_document(state)) == state
+
+
+def test_equal_states_have_equal_blobs_and_others_do_not(published):
+    state = with_policy(RouteState("acme"), *published())
+    again = with_policy(RouteState("acme"), *published())
+    assert pack_state(state) == pack_state(again)
+    assert pack_state(state)[0] != pack_state(replace(state, tenant="globex"))[0]
+
+
+def test_a_policy_stays_while_a_name_leads_to_it(published):
+    first, second, other = published(), published(baseline="a/cheap"), published("acme/sales")
+    state = with_policy(with_policy(RouteState("acme"), *first), *other)
+    state = with_policy(state, *second)
+    assert state.aliases == {"acme/support": second[0], "acme/sales": other[0]}
+    assert sorted(state.policies) == sorted((second[0], other[0]))
+
+
+def test_composing_what_is_already_there_returns_the_very_state(published, learned):
+    state = with_policy(RouteState("acme", overlay=(ROW,)), *published())
+    assert with_policy(state, *published()) is state
+    assert with_overlay(state, (ROW,)) is state
+    assert with_snapshot(state, EMPTY) is state
+
+
+def test_a_snapshot_replaces_only_an_older_one_that_says_something_else(learned):
+    now = 1_790_000_000_000
+    state = with_snapshot(RouteState("acme"), learned(("label", "a/cheap", 9, 1), now=now))
+    assert with_snapshot(state, learned(("label", "a/cheap", 9, 1), now=now + 60_000)) is state
+    assert with_snapshot(state, learned(("label", "a/cheap", 8, 2), now=now - 60_000)) is state
+    newer = learned(("label", "a/cheap", 8, 2), now=now + 60_000)
+    assert with_snapshot(state, newer).snapshot == newer
+
+
+def test_a_new_day_is_news_even_to_a_tenant_without_outcomes():
+    today = build_snapshot((), 1_790_000_000_000)
+    state = with_snapshot(RouteState("acme"), today)
+    assert with_snapshot(state, build_snapshot((), 1_790_000_000_000 + 86_400_000)) is not state
+
+
+def test_the_catalog_of_a_state_is_the_shipped_one_under_its_own_rows():
+    assert state_catalog(RouteState("acme")) is default_catalog()
+    assert state_catalog(RouteState("acme", overlay=(ROW,))).models["lab/tiny"] == ROW
