@@ -136,16 +136,21 @@ class _Writer:
 
     def _parts(self, rule: str, children: Sequence[Any], widths: Sequence[int] = ()) -> tuple[Doc, ...]:
         """`children` side by side; what follows the first possible break is indented."""
-        parts = list(self._side_by_side(rule, children, widths))
+        # Lists outside brackets fill their lines, but tasks with descriptions stand one a line.
+        fill = rule != "tasks" or all(len(getattr(child, "children", "")) < 2 for child in children)
+        parts = list(self._side_by_side(rule, children, widths, fill=fill))
         first = next((at for at, part in enumerate(parts) if isinstance(part, Line)), len(parts))
         return (*parts[:first], Indent(tuple(parts[first:])))
 
-    def _side_by_side(self, rule: str, children: Sequence[Any], widths: Sequence[int]) -> Iterator[Doc]:
+    def _side_by_side(self, rule: str, children: Sequence[Any], widths: Sequence[int], *, fill: bool) -> Iterator[Doc]:
         at = 0
         while at < len(children):
             child = children[at]
             if at:
-                yield from self._between(rule, children[at - 1], child)
+                yield from self._between(rule, children[at - 1], child, fill=fill)
+            if at and _kind(child) == "ESCALATE":
+                yield Group(self._parts(rule, children[at:]))
+                return
             if _kind(child) in ("LSQB", "LPAR"):
                 end = _matching(children, at)
                 yield self._brackets(rule, child, children[at + 1 : end], children[end])
@@ -158,13 +163,13 @@ class _Writer:
                 yield Group(self._parts(child.data, child.children))
             at += 1
 
-    def _between(self, rule: str, left: Any, right: Any) -> Iterator[Doc]:
+    def _between(self, rule: str, left: Any, right: Any, *, fill: bool) -> Iterator[Doc]:
         before, after = _kind(left), _kind(right)
-        if after == "COMMA" or before == "MINUS":
-            return
-        opens_part = after in _PARTS and before not in _JOINED
-        main_condition = rule == "require" and before == "STRING"
-        yield Line() if before == "COMMA" or opens_part or main_condition else SPACE
+        opens_part = (after in _PARTS and before not in _JOINED) or (rule == "require" and before == "STRING")
+        if before == "COMMA" or opens_part:
+            yield Line(fill=fill and not opens_part)
+        elif after != "COMMA" and before != "MINUS":
+            yield SPACE
 
     def _brackets(self, rule: str, opening: Any, inside: Sequence[Any], closing: Any) -> Doc:
         is_list = closing.type == "RSQB"
@@ -177,7 +182,7 @@ class _Writer:
                 members.pop()
             trailing = (Text(",", (), last.after, broken=True),)
             last.after = None
-        body = (*self._side_by_side(rule, members, ()), *trailing)
+        body = (*self._side_by_side(rule, members, (), fill=False), *trailing)
         remarks = (Line(""), Text("", notes.before)) if notes.before else ()
         return Group(
             (self._token(opening), Indent((Line(""), *body, *remarks)), Line(""), Text(str(closing), (), notes.after))

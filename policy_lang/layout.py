@@ -38,9 +38,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`flat` on one line, a line break in a broken group."""
+    """`flat` on one line, a line break in a broken group; one that may `fill` breaks only where the next part is too
+    long for the line.
+    """
 
     flat: str = " "
+    fill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,10 @@ def lay_out(doc: Doc, width: int) -> str:
                 if top.broken and flat:
                     continue
                 page.write(top, indent)
-            case Line(between):
+            case Line(between, fill):
+                flat = flat or (
+                    fill and not page.comment and _fits(width - page.column - 1, (stack[-1][2],), stack[:-1])
+                )
                 page.put(between) if flat else page.end_line(indent)
             case Hard(blank):
                 page.end_line(indent, blank=blank)
