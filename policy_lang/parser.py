@@ -7,6 +7,7 @@ that takes this word, and goes on.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,11 +18,12 @@ from policy_lang.diagnostics import Diagnostic, error
 from policy_lang.expectations import KEYWORDS, REPLACEMENTS, SYNC, unexpected
 from policy_lang.ir import MAX_DEPTH
 from policy_lang.syntax import Statement
+from policy_lang.tables import load_tables, save_tables
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
-__all__ = ["Parsed", "build_lark", "concrete_tree", "parse", "tokens"]
+__all__ = ["Parsed", "build_lark", "concrete_tree", "parse", "tokens", "write_tables"]
 
 _MAX_ERRORS = 100
 _OPENING = {"LPAR": "RPAR", "LBRACE": "RBRACE", "LSQB": "RSQB"}
@@ -71,14 +73,32 @@ def build_lark(**options: Any) -> Lark:
     return Lark(grammar, **settings | options)
 
 
+def write_tables() -> None:
+    """Store the parse tables beside the grammar."""
+    import lark
+
+    buffer = io.BytesIO()
+    build_lark(transformer=None).save(buffer)
+    save_tables(lark.__version__, buffer.getvalue())
+
+
 @cache
 def _lark() -> Lark:
-    return build_lark()
+    return _loaded(TreeBuilder())
 
 
 @cache
 def _plain_lark() -> Lark:
-    return build_lark(transformer=None)
+    return _loaded(None)
+
+
+def _loaded(transformer: Any) -> Lark:
+    import lark
+
+    tables = load_tables(lark.__version__)
+    if tables is None:
+        return build_lark(transformer=transformer)
+    return lark.Lark.__new__(lark.Lark)._load(tables, transformer=transformer)
 
 
 @cache
