@@ -51,7 +51,10 @@ class SealBroken(RuntimeError):  # noqa: N818 - what happened, not what is wrong
 def run_sealed(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run `python -m module` in a sealed process of its own, deaf to PYTHON* variables."""
     command = [sys.executable, "-I", "-X", "utf8", "-c", _BOOT, str(_ROOT), module, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)  # noqa: S603
+    # A session of its own: Ctrl-C in the terminal is for the command to handle, not for the work under it.
+    return subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, encoding="utf-8", check=False, start_new_session=True
+    )
 
 
 def seal_process() -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 
 from policy_cli.demo.audit import Ledger
-from policy_cli.demo.calls import Call, PolicyText, Scenario, ScenarioError
+from policy_cli.demo.calls import Call, Scenario
 from policy_cli.demo.live import Screen
+from policy_cli.demo.onboarding import hmac_credentials, onboard, sigv4_credentials
 from policy_cli.demo.summary import Hop, Served
 from policy_cli.dev.clocks import VirtualClock
 from policy_cli.dev.stack import LocalStack
-from policy_cli.dev.template import REGION
-from policy_cli.dev.tenants import LocalTenant
-from policy_client import Client, Credentials, HmacCredentials, RouteError, RouteReply, SigV4Credentials
-from policy_client.transport import Transport
-from policy_engine.state import with_overlay
-from policy_lang.catalog import Model
+from policy_client import Client, Credentials, RouteError, RouteReply
 from policy_lang.vocabulary import OUTCOMES
 
 __all__ = ["Drive", "connected"]
@@ -118,63 +112,18 @@ class Drive:
 
 @contextmanager
 def connected(stack: LocalStack, clock: VirtualClock, scenario: Scenario) -> Iterator[Drive]:
-    """Enrol the tenants, publish their policies, and hold a client for each: SigV4 and HMAC in turn."""
+    """Everybody enrolled and published, and a client for each tenant: HMAC and SigV4 in turn."""
     clients: dict[str, Client] = {}
     try:
-        for place, name in enumerate(dict.fromkeys(text.tenant for text in scenario.policies)):
-            tenant = stack.enrol(name)
-            _overlay(stack, name, scenario.overlay)
-            credentials = _sigv4(tenant) if place % 2 else HmacCredentials(tenant.key_id, tenant.secret)
-            for text in scenario.policies:
-                if text.tenant == name:
-                    _publish(stack.url, text, credentials, clock())
-            clients[name] = _client(stack, clock, credentials)
+        for place, tenant in enumerate(onboard(stack, scenario.policies, scenario.overlay)):
+            credentials = sigv4_credentials(tenant) if place % 2 else hmac_credentials(tenant)
+            clients[tenant.name] = _client(stack, clock, credentials)
         yield Drive(stack, clock, scenario, clients)
     finally:
         for client in clients.values():
             client.close()
 
 
-def _overlay(stack: LocalStack, tenant: str, models: Sequence[Model]) -> None:
-    """Give a tenant catalog rows of its own."""
-    # Here and not above: the handlers' own copy, which the stack has imported.
-    from functions.stores.state import Revision, StateStore
-
-    if models:
-        resources = stack.resources
-        names = resources.name("StateTable"), resources.name("StateBucket")
-        store = StateStore(resources.client("dynamodb"), resources.client("s3"), *names)
-        store.revise(tenant, lambda state: Revision(with_overlay(state, tuple(models))))
-
-
-def _publish(url: str, text: PolicyText, credentials: Credentials, now_ms: int) -> None:
-    transport = Transport(url, connect_timeout=5.0, read_timeout=60.0)
-    path, body = f"/v1/policies/{text.name}", json.dumps({"source": text.source}).encode()
-    status, content = transport.post(path, body, credentials.headers(transport.origin, path, body, now_ms))
-    transport.close()
-    if status != 200:
-        raise ScenarioError(f"{text.origin} was not published ({status}): {content.decode(errors='replace')}")
-
-
 def _client(stack: LocalStack, clock: VirtualClock, credentials: Credentials) -> Client:
     # Batches leave when the loop says so and not when they are old: a run must not hang on how fast it went.
     return Client(stack.url, credentials, clock=clock, batch_age=_NEVER, batch_size=500, read_timeout=60.0)
-
-
-def _sigv4(tenant: LocalTenant) -> Credentials:
-    """As a user has them, from the environment; botocore reads that once."""
-    identity = tenant.identity
-    variables = {"AWS_ACCESS_KEY_ID": identity.access_key_id, "AWS_SECRET_ACCESS_KEY": identity.secret_access_key}
-    before = {name: os.environ.get(name) for name in (*variables, "AWS_SESSION_TOKEN")}
-    try:
-        os.environ.pop("AWS_SESSION_TOKEN", None)
-        os.environ |= variables
-        credentials = SigV4Credentials(REGION)
-        credentials.headers("http://127.0.0.1", "/", b"", 0)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-    return credentials

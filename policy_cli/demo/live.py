@@ -17,7 +17,7 @@ from policy_client import RouteReply
 __all__ = ["Screen", "screen"]
 
 _COLUMNS = (
-    ("#", 6), ("at", 8), ("tenant", 10), ("shape", 44), ("model", 30), ("", 8), ("floor", 9), ("conf.", 6),
+    ("#", 6), ("at", 8), ("tenant", 10), ("shape", 44), ("model", 30), ("", 12), ("floor", 9), ("conf.", 6),
     ("cost", 10), ("baseline", 10),
 )  # fmt: skip
 # A log is not a screen: the beginning in full, then samples.
@@ -120,7 +120,7 @@ def _cells(call: Call, reply: RouteReply | None) -> tuple[str, ...]:
     return (
         *head,
         reply.model,
-        "explored" if reply.explored else reply.plan[0].role.replace("until_proven", "unproven"),
+        "explored" if reply.explored else reply.plan[0].role.replace("_", " "),
         reply.floor,
         "-" if reply.floor == "none" else f"{reply.confidence_ppm / 10_000:.0f} %",
         f"${reply.expected_cost_nanodollars / 1e9:.6f}",

@@ -17,7 +17,8 @@ from typing import Any
 from policy_cli.demo.calls import START_MS, Call, PolicyText, Result, Scenario, ScenarioError
 from policy_cli.demo.parquet import read_rows
 from policy_cli.demo.prices import list_prices
-from policy_lang.catalog import Model
+from policy_cli.demo.workload import compiled, policy_arms
+from policy_lang.catalog import Model, default_catalog
 from policy_lang.checker import FUTURE_WORDS
 from policy_lang.envelope import Envelope, build_envelope
 from policy_lang.expectations import KEYWORDS
@@ -74,6 +75,10 @@ def outcomes_scenario(
     """Route `decisions` queries of a file, drawn in shuffled passes, one a second."""
     published = read_outcomes(path, models)
     policy = policy or default_policy(published, value_nanodollars)
+    unknown = policy_arms(compiled(policy, default_catalog().overlaid(published.models))) - set(published.arms)
+    if unknown:
+        examples = f"`{min(unknown)}`, of which {path.name} has no outcomes; its models are named `{published.arms[0]}`"
+        raise ScenarioError(f"{policy.origin} names {examples}, ...")
     queries = _shuffled_passes(sorted(published.envelopes), seed)
     calls = [
         Call(number, START_MS + number * _CALL_GAP_MS, policy.tenant, policy.name, published.envelopes[query], query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from policy_cli.demo.calls import Scenario
@@ -16,7 +16,7 @@ _MOST_MODELS = 12
 def report(scenario: Scenario, summary: Mapping[str, Any]) -> str:
     """Sections separated by blank lines; problems last, where they are seen."""
     sections = (
-        _distribution(summary),
+        _distribution(scenario, summary),
         _money(summary),
         _exploration(summary),
         _comparison(scenario, summary),
@@ -27,9 +27,10 @@ def report(scenario: Scenario, summary: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section)))
 
 
-def _distribution(summary: Mapping[str, Any]) -> Iterator[str]:
+def _distribution(scenario: Scenario, summary: Mapping[str, Any]) -> Iterator[str]:
     total = summary["decisions"]
-    yield f"{total:,} decisions by model"
+    stopped = "" if summary["complete"] else f" (stopped before all {len(scenario.calls):,} were made)"
+    yield f"{total:,} decisions by model{stopped}"
     models: list[tuple[str, int]] = list(summary["models"].items())
     shown, rest = models[:_MOST_MODELS], models[_MOST_MODELS:]
     if rest:
@@ -50,7 +51,12 @@ def _money(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _exploration(summary: Mapping[str, Any]) -> Iterator[str]:
-    yield "explored  " + "  ".join(f"{share:.1%}" for share in summary["explored_by_tenth"]) + "  by tenth of the run"
+    yield f"{'by tenth of the run':<28} {_percents(range(1, 11), '{:>6}')}"
+    yield f"{'cost / baseline':<28} {_percents(summary['cost_share_by_tenth'])}"
+    yield f"{'explored':<28} {_percents(summary['explored_by_tenth'])}"
+    if len(summary["explored_by_policy"]) > 1:
+        for policy, shares in summary["explored_by_policy"].items():
+            yield f"{'  ' + policy:<28} {_percents(shares)}"
 
 
 def _comparison(scenario: Scenario, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -84,6 +90,10 @@ def _accounting(summary: Mapping[str, Any]) -> Sequence[str]:
         f"receipts  {summary['receipts']:,} of {summary['decisions']:,} in S3, {equal}",
         f"telemetry {summary['telemetry_accepted']:,} accepted = {parts}",
     )
+
+
+def _percents(shares: Iterable[float], form: str = "{:>6.1%}") -> str:
+    return " ".join(form.format(share) for share in shares)
 
 
 def _share(account: Mapping[str, Any]) -> str:

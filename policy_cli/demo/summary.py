@@ -6,7 +6,7 @@ Every comparison is on the very calls that were decided, in the same world. Net 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -63,7 +63,8 @@ class _Account:
 
 def summarise(scenario: Scenario, served: Sequence[Served]) -> dict[str, Any]:
     """The decisions' part of the summary object; a run of nothing has zeros and no comparisons."""
-    tenths = _explored_by_tenth(served)
+    tenths = _by_tenth(served, _explored_share)
+    by_policy = {text.name: [item for item in served if item.call.policy == text.name] for text in scenario.policies}
     document: dict[str, Any] = {
         "decisions": len(served),
         "no_candidates": sum(not item.hops for item in served),
@@ -72,6 +73,8 @@ def summarise(scenario: Scenario, served: Sequence[Served]) -> dict[str, Any]:
         "explored_first_tenth": tenths[0],
         "explored_last_tenth": tenths[-1],
         "explored_by_tenth": tenths,
+        "explored_by_policy": {name: _by_tenth(items, _explored_share) for name, items in by_policy.items()},
+        "cost_share_by_tenth": _by_tenth(served, lambda items: _cost_share(scenario, items)),
         "baseline_nanodollars": sum(_baseline_cost(scenario, item) for item in served),
         **_routed(scenario, served).document(),
     }
@@ -127,10 +130,16 @@ def _baseline_cost(scenario: Scenario, item: Served) -> int:
     return scenario.world.result(item.call, item.baseline_arm).cost_nanodollars
 
 
-def _explored_by_tenth(served: Sequence[Served]) -> list[float]:
-    """Shares of explored decisions in ten consecutive stretches of the run, as equal as they can be."""
+def _by_tenth(served: Sequence[Served], measure: Callable[[Sequence[Served]], float]) -> list[float]:
+    """`measure` of ten consecutive stretches of the run, as equal as they can be; 0 of an empty one."""
     edges = [len(served) * tenth // _TENTHS for tenth in range(_TENTHS + 1)]
-    return [
-        round(sum(item.explored for item in served[low:high]) / (high - low), 6) if high > low else 0.0
-        for low, high in pairwise(edges)
-    ]
+    return [round(measure(served[low:high]), 6) if high > low else 0.0 for low, high in pairwise(edges)]
+
+
+def _explored_share(served: Sequence[Served]) -> float:
+    return sum(item.explored for item in served) / len(served)
+
+
+def _cost_share(scenario: Scenario, served: Sequence[Served]) -> float:
+    baseline = sum(_baseline_cost(scenario, item) for item in served)
+    return sum(item.cost_nanodollars for item in served) / baseline if baseline else 0.0

@@ -37,11 +37,10 @@ class SyntheticWorld:
         self._rank = {model.arm: place / steps for place, model in enumerate(by_price)}
 
     def success_rate(self, task: str, arm: str) -> float:
-        """P(ok | the provider answers)."""
-        difficulty = 0.04 + 0.4 * self._drawn("difficulty", task) ** 2
-        skill = 0.5 + 0.4 * self._rank[arm] + 0.2 * (self._drawn("skill", arm) - 0.5)
-        talent = 0.3 * (self._drawn("talent", task, arm) - 0.5)
-        return 1 - difficulty * min(1.2, max(0.03, 1.1 - skill - talent))
+        """P(ok | the provider answers). A model is up to a task or it is not; dear ones more often are."""
+        slips = self._drawn("slips", task, arm)
+        able = self._drawn("able", task, arm) < 0.5 + 0.45 * self._rank[arm]
+        return 1 - (0.002 + 0.013 * slips if able else 0.06 + 0.3 * slips)
 
     def result(self, call: Call, arm: str) -> Result:
         about = (call.key, call.number, arm)

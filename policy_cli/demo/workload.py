@@ -22,6 +22,7 @@ _ANSWERS = (20, 80, 250, 700)
 _TOOLS = (0, 0, 0, 1, 3, 8)
 _MEAN_GAP_MS = 4_000
 _ORG_SHARE = 0.1
+_SECOND_SHAPE = 0.15
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class _Habit:
 def synthetic_scenario(texts: Sequence[PolicyText], catalog: Catalog, decisions: int, seed: int) -> Scenario:
     """`decisions` calls under `texts`, the tenants taking turns at random; models behave as the seed has it."""
     policies = [(text, compiled(text, catalog)) for text in texts]
-    habits = [habit for text, policy in policies for habit in _habits(text, policy, seed)]
+    habits = [habit for place, named in enumerate(policies, 1) for habit in _habits(*named, seed, 1 / place)]
     arms = {arm for _, policy in policies for arm in policy_arms(policy)}
     return Scenario(
         title=f"{len(texts)} {'policy' if len(texts) == 1 else 'policies'}, {len(habits)} shapes, {len(arms)} models",
@@ -59,8 +60,8 @@ def compiled(text: PolicyText, catalog: Catalog) -> Policy:
     return compilation.policy
 
 
-def _habits(text: PolicyText, policy: Policy, seed: int) -> Iterator[_Habit]:
-    """Two shapes of each task, the second a fifth as frequent; tasks are the rarer the later a route names them."""
+def _habits(text: PolicyText, policy: Policy, seed: int, weight: float) -> Iterator[_Habit]:
+    """Two shapes of each task, the second far less frequent; tasks are the rarer the later a route names them."""
     orgs = tuple(sorted(_mentioned(policy, "org")))
     for place, task in enumerate(_by_frequency(policy), start=1):
         for shape in range(2):
@@ -74,7 +75,7 @@ def _habits(text: PolicyText, policy: Policy, seed: int) -> Iterator[_Habit]:
                 time_sensitive=drawn("time", *about) < 0.25,
                 estimated_tokens=prompt + answer,
             )
-            yield _Habit(text, envelope, prompt, answer, (1.0 if shape == 0 else 0.2) / place**1.5, orgs)
+            yield _Habit(text, envelope, prompt, answer, weight * _SECOND_SHAPE**shape / place**2, orgs)
 
 
 def _by_frequency(policy: Policy) -> list[str]:
@@ -121,9 +122,8 @@ def value_of(policy: Policy) -> int | None:
 def _mentioned(policy: Policy, field: str) -> set[str]:
     """The words that a policy compares `field` with, anywhere."""
     wheres = [route.where for route in (*policy.routes, policy.default) if route.where is not None]
-    return _words(
-        [*(gate.violation for gate in policy.gates), *(route.when for route in policy.routes), *wheres], field
-    )
+    gates = [gate.violation for gate in policy.gates]
+    return _words([*gates, *wheres, *(route.when for route in policy.routes)], field)
 
 
 def _words(waiting: list[Expr], field: str) -> set[str]:

@@ -63,7 +63,7 @@ def url_event(request: HttpRequest, now_ms: int, request_id: str) -> dict[str, A
         **_body(request.body),
     }
     if request.query:
-        event["queryStringParameters"] = dict(parse_qsl(request.query, keep_blank_values=True))
+        event["queryStringParameters"] = _parameters(request.query)
     return event
 
 
@@ -100,6 +100,14 @@ def schedule_event(rule: str, now_ms: int, event_id: str) -> dict[str, Any]:
         "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}"],
         "detail": {},
     }
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """A name that is given twice has both values, with a comma between."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return {name: ",".join(values) for name, values in found.items()}
 
 
 def _body(body: bytes) -> dict[str, Any]:

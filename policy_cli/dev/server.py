@@ -56,10 +56,7 @@ class HttpServer:
             refused = self._closing
             self._in_work += not refused
         if refused:
-            # Kept-alive connections still get here; their clients try again elsewhere or later.
-            closing = _json(503, {"Message": "the local server is shutting down"})
-            closing.headers["Connection"] = "close"
-            return closing(environ, start_response)
+            return _json(503, {"Message": "the local server is shutting down"})(environ, start_response)
         try:
             return self._respond(environ)(environ, start_response)
         finally:
@@ -73,10 +70,7 @@ class HttpServer:
         try:
             body = incoming.get_data()
         except HTTPException as problem:
-            refusal = _json(problem.code or 400, {"Message": problem.description})
-            # What was not read of the body must not be taken for the next request.
-            refusal.headers["Connection"] = "close"
-            return refusal
+            return _json(problem.code or 400, {"Message": problem.description})
         target = urlsplit(environ["REQUEST_URI"])
         answer = self._answer(
             HttpRequest(

@@ -33,6 +33,8 @@ __all__ = ["DOORS", "LocalStack"]
 DOORS = {"/v1/route": "RouteFunction", "/v1/telemetry": "IngestFunction", "/v1/policies/": "PublishFunction"}
 
 
+# moto, the environment and the handlers' modules are the process's own.
+_only_one = threading.Lock()
 # Asking for a queue's depth costs about as much as a message does.
 _DEPTH_ASKED_EVERY = 8
 
@@ -66,7 +68,10 @@ class LocalStack:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> LocalStack:
+        if not _only_one.acquire(blocking=False):
+            raise RuntimeError("a process can hold stacks only one at a time")
         with ExitStack() as started:
+            started.callback(_only_one.release)
             started.enter_context(lambda_environment(verbose=self._verbose))
             started.enter_context(mock_aws())
             started.enter_context(itemwise_transactions())

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from boto3.session import Session
 from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
 from samtranslator.parser.parser import Parser
 from samtranslator.sdk.resource import SamResourceType
@@ -96,7 +96,8 @@ def _transformed(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
             # samtranslator wants what `sam package` would have put here.
             resource["Properties"]["CodeUri"] = "s3://local/code"
     metrics = Metrics("local", DummyMetricsPublisher())
-    translator = Translator({}, Parser(), boto_session=Session(region_name=REGION), metrics=metrics)
+    # All that is asked of a session is its region, and a real one would read the user's AWS settings.
+    translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION), metrics=metrics)
     transformed: dict[str, Any] = translator.translate(document, parameters)
     metrics.publish()
     return transformed

@@ -96,7 +96,8 @@ def test_queries_that_lack_a_model_are_left_out_and_counted(written):
 )
 def test_tasks_get_names_that_the_language_accepts(source, name):
     assert task_names([source]) == {source: name}
-    policy = f'policy "t/t" language 1\ntasks {name}\ntier all = [openai/gpt-5]\ndefault route r {{ use all pick cheapest }}\nfallback openai/gpt-5'
+    policy = f'policy "t/t" language 1\ntasks {name}\ntier all = [gpt-5.4]\n'
+    policy += "default route r { use all pick cheapest }\nfallback gpt-5.4"
     assert compile_policy(policy, default_catalog()).ok
 
 

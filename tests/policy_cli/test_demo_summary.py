@@ -77,5 +77,9 @@ def test_a_run_stopped_before_its_first_decision_has_a_summary(scenario):
     found = summarise(scenario, [])
     assert (found["decisions"], found["quality"], found["explored_by_tenth"]) == (0, 0.0, [0.0] * 10)
     accounts = ("receipts", "replayed_equal", "telemetry_accepted", "telemetry_applied", "telemetry_duplicates")
-    whole = found | dict.fromkeys((*accounts, "telemetry_late", "telemetry_rejected"), 0) | {"problems": []}
+    whole = (
+        found
+        | dict.fromkeys((*accounts, "telemetry_late", "telemetry_rejected"), 0)
+        | {"problems": [], "complete": False}
+    )
     assert "0 decisions by model" in report(scenario, whole)
