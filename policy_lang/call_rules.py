@@ -215,6 +215,8 @@ def _check_step(step: syntax.Step) -> Iterator[Diagnostic]:
             yield from reported(duration(step.count, "a ban", "1d"))
     elif step.count is not None and action in _LAST_STEPS:
         yield error("P412", step.count.span, f"`{action}` takes no number")
+    elif action == "open":
+        yield error("P412", step.span, "what is opened is a breaker", "write `open breaker`")
     else:
         yield from one_of(step.action, "a step is", ("retry", "open", *_LAST_STEPS))
 

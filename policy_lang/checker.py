@@ -97,7 +97,8 @@ def unique_names(outline: Outline) -> Iterator[Diagnostic]:
     for what, name in [*_declared(outline), *_titled(outline)]:
         if (what, name.text) in seen:
             help_text = "a reason names its gate, so each needs its own" if what == "gate" else None
-            yield error("P208", name.span, f"the {what} `{name.text}` is declared twice", help_text)
+            verb = "are" if what == "statistics" else "is"
+            yield error("P208", name.span, f"the {what} `{name.text}` {verb} declared twice", help_text)
         seen.add((what, name.text))
 
 
@@ -154,7 +155,7 @@ def sound_conditions(outline: Outline) -> Iterator[Diagnostic]:
                 yield from check_condition(condition, outline)
     for route in outline.routes:
         assert route.when is not None
-        yield from check_condition(route.when, outline, model_fields=False)
+        yield from check_condition(route.when, outline, model_advice="filter models with `where` inside the route")
 
 
 def within_limits(outline: Outline) -> Iterator[Diagnostic]:

@@ -15,23 +15,22 @@ __all__ = ["check_condition"]
 
 
 def check_condition(
-    condition: syntax.Condition, outline: Outline, *, model_fields: bool = True
+    condition: syntax.Condition, outline: Outline, *, model_advice: str | None = None
 ) -> Iterator[Diagnostic]:
-    """Findings of one condition; `model_fields` says whether it may look at the candidate model."""
+    """Findings of one condition. With `model_advice` it may not look at the model, and this says what to do instead."""
     match condition:
         case syntax.Both(items) | syntax.Either(items):
             for item in items:
-                yield from check_condition(item, outline, model_fields=model_fields)
+                yield from check_condition(item, outline, model_advice=model_advice)
         case syntax.Negated(item):
-            yield from check_condition(item, outline, model_fields=model_fields)
+            yield from check_condition(item, outline, model_advice=model_advice)
         case syntax.FlagTest(field) | syntax.Comparison(field) | syntax.Membership(field):
             spec = field_of(field, outline.fields)
             if isinstance(spec, Diagnostic):
                 yield spec
                 return
-            if spec.scope == "model" and not model_fields:
-                help_text = "filter models with `where` inside the route"
-                yield error("P302", field.span, f"`{field.text}` is not known when a route is chosen", help_text)
+            if spec.scope == "model" and model_advice:
+                yield error("P302", field.span, f"`{field.text}` is not known before a model is", model_advice)
             yield from _check_test(condition, spec, outline)
 
 

@@ -77,7 +77,7 @@ _NAMES = {
     "BATCH": "`allowed`",
     "STREAM": "`on` or `off`",
     "BUDGET": "`tenant`, `org`, `team` or `product`",
-    "LIMIT": "`deny` or `warn`",
+    "LIMIT": "`deny`",
     "UNREACHABLE": "`open` or `closed`",
     "BY": "what to go by",
     "STOP": "`success` or `quality`",
@@ -102,7 +102,8 @@ def unexpected(
     wanted = _wanted(expected, before)
     found = "the end of the file" if kind == "$END" else f"`{_short(text)}`"
     if kind in KEYWORDS and "NAME" in expected and "NOT" not in expected and same_line:
-        return error("P103", span, f"`{text}` is a reserved word, expected {_listed(wanted)}", "choose another name")
+        advice = f'write it in quotes, as in `"{text}"`' if "STRING" in expected else "choose another name"
+        return error("P103", span, f"`{text}` is a reserved word, expected {_listed(wanted)}", advice)
     return error("P101", span, f"expected {_listed(wanted)}, found {found}", *_near(kind, text, expected))
 
 
@@ -160,7 +161,14 @@ def _wanted(expected: AbstractSet[str], before: list[str]) -> list[str]:
 
 
 def _name_wanted(before: list[str]) -> str:
-    return next((_NAMES[kind] for kind in reversed(before) if kind in _NAMES), "a name")
+    nearest = next((kind for kind in reversed(before) if kind in _NAMES), "")
+    return _opened(before) if nearest == "LSQB" else _NAMES.get(nearest, "a name")
+
+
+def _opened(before: list[str]) -> str:
+    """What a list in brackets holds."""
+    lists = {"ATTRIBUTE": "a value", "PARAMETERS": "a parameter", "TIER": "a model", "PREFER": "a model"}
+    return next((lists[kind] for kind in reversed(before) if kind in lists), "a name")
 
 
 def _near(kind: str, text: str, expected: AbstractSet[str]) -> tuple[str | None, str | None]:

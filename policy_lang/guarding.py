@@ -58,12 +58,10 @@ def _floors(path: str, route: Route, bounds: tuple[Floor, ...]) -> Iterator[Viol
     own = {floor.metric: floor for floor in route.floors}
     for bound in bounds:
         floor = own.get(bound.metric)
+        if floor and floor.at_least_ppm >= bound.at_least_ppm and (floor.proven_ppm or 0) >= (bound.proven_ppm or 0):
+            continue
         proven = "" if bound.proven_ppm is None else f", proven {bound.proven_ppm} ppm"
-        accepted = f"the guard asks for {bound.metric} of at least {bound.at_least_ppm} ppm{proven}"
-        if floor is None or floor.at_least_ppm < bound.at_least_ppm:
-            yield f"{path}.floors", accepted
-        elif bound.proven_ppm is not None and (floor.proven_ppm or 0) < bound.proven_ppm:
-            yield f"{path}.floors", accepted
+        yield f"{path}.floors", f"the guard asks for {bound.metric} of at least {bound.at_least_ppm} ppm{proven}"
 
 
 def _exploration(path: str, route: Route, guard: Guard) -> Iterator[Violation]:
@@ -78,8 +76,8 @@ def _merged(own: tuple[Gate, ...], bounds: tuple[Gate, ...]) -> tuple[Gate, ...]
     """All gates by reason; where both sides use a reason, the gate removes what either would."""
     gates = {gate.reason: gate for gate in own}
     for bound in bounds:
-        mine = gates.get(bound.reason)
-        gates[bound.reason] = replace(bound, violation=disjunction([mine.violation, bound.violation])) if mine else bound
+        violations = [gate.violation for gate in (gates.get(bound.reason), bound) if gate]
+        gates[bound.reason] = replace(bound, violation=disjunction(violations))
     return tuple(gates[reason] for reason in sorted(gates))
 
 

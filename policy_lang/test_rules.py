@@ -27,13 +27,13 @@ def sound_assertions(outline: Outline) -> Iterator[Diagnostic]:
         yield from check_condition(rule.claim, outline)
         for condition in (rule.when, rule.unless):
             if condition is not None:
-                yield from check_condition(condition, outline, model_fields=False)
+                yield from check_condition(condition, outline, model_advice="say it of the model, before `when`")
 
 
 def sound_statistics(outline: Outline) -> Iterator[Diagnostic]:
     for statistics in outline.statistics:
         seen: set[tuple[str, str]] = set()
-        if not statistics.evidence:
+        if not statistics.evidence and outline.whole:
             yield error(
                 "P209", statistics.span, "these statistics are empty", "as in `claude-haiku-4-5 on label 400 ok`"
             )

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,28 @@ def golden():
         assert path.read_bytes().decode() == text
 
     return compare
+
+
+REST = {
+    "policy": 'policy "example" language 1\n',
+    "tier small": "tier small = [claude-haiku-4-5, gpt-5-mini]\n",
+    "tier flagship": "tier flagship = [claude-sonnet-4-5, gpt-5]\n",
+    "default route": "default route general { use small, flagship pick cheapest }\n",
+    "fallback": "fallback claude-haiku-4-5, gpt-5-mini\n",
+}
+
+
+@pytest.fixture(scope="session")
+def completed():
+    """An example of the documentation as a whole policy: what it lacks is added, unless it is marked `file`."""
+
+    def complete(text: str, marks: str) -> str:
+        if "file" in marks.split():
+            return text
+        if "route" in marks.split():
+            text = f"route example when time_sensitive {{\n{text}}}\n"
+        missing = {start: rest for start, rest in REST.items() if not re.search(f"^{start} ", text, re.MULTILINE)}
+        header, rest = missing.pop("policy", ""), "".join(missing.values())
+        return header + rest + text if header else text + rest
+
+    return complete

@@ -3,12 +3,16 @@
 import copy
 import json
 import random
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import NoneType
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from policy_lang import ir
 from policy_lang.admission import AdmissionError, admit, policy_from_document
 from policy_lang.bounds import out_of_bounds
 from policy_lang.canonical import MAX_SAFE_INTEGER
@@ -66,7 +70,7 @@ def with_change(document, chance):
     return changed
 
 
-@settings(max_examples=400)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**48), st.integers(1, 3))
 def test_the_three_validators_agree_on_changed_documents(seed, changes):
     chance = random.Random(seed)
@@ -76,6 +80,51 @@ def test_the_three_validators_agree_on_changed_documents(seed, changes):
     verdict = out_of_bounds(document) is None and walker_accepts(document)
     assert (not pydantic_problems(document)) == verdict
     assert (not schema_problems(document)) == verdict
+
+
+def documents_of(hint):
+    """Documents that the types of the IR allow, whatever they mean."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is Annotated:
+        return marked(*arguments)
+    if is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        parts = {part.name: st.deferred(lambda name=part.name: documents_of(hints[name])) for part in fields(hint)}
+        required = {part.name for part in fields(hint) if part.default is MISSING} | ({"op"} & set(hints))
+        optional = {name: strategy for name, strategy in parts.items() if name not in required}
+        return st.fixed_dictionaries({name: parts[name] for name in parts if name in required}, optional=optional)
+    return st.one_of([st.none() if argument is NoneType else documents_of(argument) for argument in arguments])
+
+
+def marked(base, marker):
+    match marker:
+        case ir.Whole(low, high):
+            return st.integers(low, high)
+        case ir.Text(pattern, longest):
+            return st.from_regex(pattern, fullmatch=True).map(lambda text: text[: min(longest, 40)].rstrip("/"))
+        case ir.Truth():
+            return st.booleans()
+        case ir.Limits(least, most):
+            return st.lists(documents_of(get_args(base)[0]), min_size=least, max_size=min(most, least + 2))
+    atoms = [documents_of(node) for node in get_args(base) if node not in (ir.Not, ir.And, ir.Or)]
+    return st.one_of(*atoms, st.just({"op": "and", "items": []}))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents_of(ir.Policy), st.integers(0, 2**48))
+def test_every_document_of_the_types_has_one_verdict_before_and_after_a_change(document, seed):
+    assert walker_accepts(document)
+    assert not pydantic_problems(document)
+    assert not schema_problems(document)
+    try:
+        assert ir_document(admit(document))["name"] == document["name"]
+    except AdmissionError as refused:
+        assert refused.code == "inconsistent"
+    document = with_change(document, random.Random(seed))
+    verdict = walker_accepts(document)
+    assert (not pydantic_problems(document)) == (not schema_problems(document)) == verdict
 
 
 JSON = st.recursive(
@@ -125,6 +174,13 @@ BAD = [
     (("default", "floors"), [{"metric": "success", "at_least_ppm": 1_000_001}], "out_of_range", None),
     (("default", "floors"), [{"metric": "success", "at_least_ppm": 0.5}], "wrong_type", None),
     (("default", "floors"), [{"metric": "success", "at_least_ppm": True}], "wrong_type", None),
+    (("default", "failures"), [{"outcome": "auth", "open_breaker": 1}], "wrong_type", None),
+    (("default", "failures"), [{"outcome": "ok"}], "unknown_value", "default.failures[0].outcome"),
+    (("default", "batch"), "yes", "unknown_value", "default.batch"),
+    (("budgets", 0, "period"), "year", "unknown_value", "budgets[0].period"),
+    (("canaries", 0, "until_day"), -1, "out_of_range", "canaries[0].until_day"),
+    (("guard", "gates", 0, "violation"), {"op": "always"}, "unknown_op", "guard.gates[0].violation"),
+    (("mode",), "dark", "unknown_value", "mode"),
 ]
 
 
@@ -143,7 +199,53 @@ def comparison(field, **parts):
     return {"op": "compare", "field": field, "relation": "eq", **parts}
 
 
+CHECKS = ("routes", 3, "cascade", "escalate")
 INCONSISTENT = [
+    (("task_texts", 0, "task"), "sing", "unknown task"),
+    (("attributes", 0, "values"), ["free", "free"], "twice"),
+    (("gates", 0, "violation"), comparison("attribute.plan", value="gold"), "not a value"),
+    (("gates", 0, "violation"), comparison("attribute.plans", value="free"), "unknown field"),
+    (("gates", 0, "violation"), comparison("attribute.plan", value="free") | {"relation": "lt"}, "no order"),
+    (("guard", "gates", 0, "reason"), "no previews", "twice"),
+    (("guard", "parameters"), ["colour"], "unknown parameter"),
+    (("guard", "floors", 0, "proven_ppm"), 1_000_000, "confidence"),
+    (("routes", 0, "floors", 0, "proven_ppm"), 499_999, "confidence"),
+    (("budgets", 0, "name"), None, "belongs to org"),
+    (("budgets", 0, "scope"), "tenant", "belongs to org"),
+    (("budgets", 0, "degrade"), "large", "unknown tier"),
+    (("budgets", 0, "warn_ppm"), None, "needs"),
+    (("budgets", 0, "limit"), 0, "more than 0"),
+    (("canaries", 0, "policy"), "acme/support", "another policy"),
+    (("canaries", 0, "share_ppm"), 1_000_000, "everything"),
+    (("canaries", 1, "drop_ppm"), None, "stands with"),
+    (("assertions", 0, "given"), comparison("model.region", value="eu"), "not known"),
+    (("assertions", 1, "reason"), "PII never leaves", "twice"),
+    (("routes", 3, "use"), ["small"], "must equal"),
+    (CHECKS, [{"rule": "judge"}], "below_ppm"),
+    (CHECKS, [{"rule": "json_valid", "below_ppm": 1}], "below_ppm"),
+    (CHECKS, [{"rule": "json_valid", "argument": "x"}], "argument"),
+    (CHECKS, [{"rule": "schema"}], "argument"),
+    (CHECKS, [{"rule": "pattern", "argument": "date"}], "one of"),
+    (CHECKS, [{"rule": "hash", "argument": "abc"}], "64 hex"),
+    (CHECKS, [{"rule": "json_valid"}, {"rule": "json_valid"}], "twice"),
+    (("default", "parameters"), [{"name": "temperature", "rule": "set", "milli": 2_001}], "from 0 to 2"),
+    (("default", "parameters"), [{"name": "max_tokens", "rule": "set", "milli": 1_500}], "whole number"),
+    (("default", "parameters"), [{"name": "temperature", "rule": "seed"}], "derived"),
+    (("default", "parameters"), [{"name": "temperature", "rule": "set"}], "belongs to numeric"),
+    (("default", "parameters"), [{"name": "seed", "rule": "seed", "milli": 1_000}], "belongs to numeric"),
+    (("default", "parameters"), [{"name": "reasoning_effort", "rule": "at_least", "word": "low"}], "a word"),
+    (("default", "parameters"), [{"name": "reasoning_effort", "rule": "set"}], "belongs to reasoning"),
+    (("default", "parameters"), [{"name": "top_p", "rule": "set", "milli": 1}] * 2, "twice"),
+    (
+        ("default", "parameters"),
+        [{"name": "top_p", "rule": "at_least", "milli": 2}, {"name": "top_p", "rule": "at_most", "milli": 1}],
+        "within both",
+    ),
+    (("default", "failures"), [{"outcome": "auth"}, {"outcome": "auth"}], "twice"),
+    (("default", "failures"), [{"outcome": "auth", "then": "disable"}], "disable"),
+    (("default", "failures"), [{"outcome": "auth", "backoff_ms": 5}], "needs"),
+    (("default", "pin_ms"), 0, "must lie"),
+    (("default", "timeout_ms"), 3_600_001, "must lie"),
     (("tasks",), ["label"], "other"),
     (("tasks",), ["label", "label", "other"], "twice"),
     (("tiers", 1, "name"), "flagship", "twice"),

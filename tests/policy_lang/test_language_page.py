@@ -10,27 +10,11 @@ from policy_lang.compiler import compile_policy
 
 PAGE = Path(__file__).parents[2] / "policy_lang" / "LANGUAGE.md"
 EXAMPLES = re.findall(r"^```policy(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-REST = {
-    "policy": 'policy "example" language 1\n',
-    "tier small": "tier small = [claude-haiku-4-5, gpt-5-mini]\n",
-    "tier flagship": "tier flagship = [claude-sonnet-4-5, gpt-5]\n",
-    "default route": "default route general { use small, flagship pick cheapest }\n",
-    "fallback": "fallback claude-haiku-4-5, gpt-5-mini\n",
-}
-
-
-def whole(text: str, marks: str) -> str:
-    if re.match("policy ", text):
-        return text
-    if "route" in marks.split():
-        text = f"route example when time_sensitive {{\n{text}}}\n"
-    missing = {start: rest for start, rest in REST.items() if not re.search(f"^{start} ", text, re.MULTILINE)}
-    return missing.pop("policy") + "".join(missing.values()) + text
 
 
 @pytest.mark.parametrize(("marks", "text"), EXAMPLES)
-def test_an_example_does_what_the_page_says(marks, text):
-    compiled = compile_policy(whole(text, marks), default_catalog())
+def test_an_example_does_what_the_page_says(marks, text, completed):
+    compiled = compile_policy(completed(text, marks), default_catalog())
     wrong = re.search(r"wrong (P\d{3})", marks)
     errors = [found.code for found in compiled.diagnostics if found.severity == "error"]
     assert errors == ([wrong[1]] if wrong else []), compiled.render()
