@@ -75,14 +75,14 @@ def call_of(request: dict[str, Any]) -> Call:
     except EnvelopeError as problem:
         raise ToolError(str(problem)) from None
     attributes = tuple(sorted(request.get("attributes", {}).items()))
-    return Call(envelope, *(request.get(name) for name in _ATTRIBUTES), attributes)
+    return Call(envelope, request.get("org"), request.get("team"), request.get("product"), attributes)
 
 
 def _built(call: dict[str, Any]) -> dict[str, Any]:
     from policy_lang.envelope import EnvelopeError, build_envelope, envelope_to_wire
 
     if call["task"] is None:
-        raise click.UsageError("say what the call is: `--task`, and what else is known of it")
+        raise click.UsageError("Missing option '--task': say what the call is for")
     try:
         envelope = build_envelope(
             task_type=call["task"],

@@ -58,5 +58,5 @@ def _why(expected: Expectation, observed: Observed) -> str | None:
     """For models, what speaks against those that were expected."""
     if expected.subject not in ("model", "candidate") or not expected.holds:
         return None
-    whys = [f"`{arm}`: {observed.reasons[arm]}" for arm in expected.values if arm in observed.reasons]
-    return "; ".join(whys) or None
+    missing = [arm for arm in expected.values if arm not in observed.candidates]
+    return "; ".join(f"`{arm}` {observed.reasons.get(arm, 'is in no tier of the route')}" for arm in missing) or None

@@ -56,6 +56,6 @@ def tell(files: Sequence[Findings], form: Format, tool: str) -> None:
 
 
 def _summarise(severities: list[str], files: int) -> None:
-    counted = ((severities.count(kind), kind) for kind in ("error", "warning"))
+    counted = ((severities.count(kind), kind) for kind in ("error", "warning", "note"))
     found = ", ".join(f"{n} {kind}{'s' if n > 1 else ''}" for n, kind in counted if n) or "no findings"
     click.echo(f"{found} in {files} file{'s' if files > 1 else ''}", err=True)

@@ -87,4 +87,3 @@ def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> 
         return decide_locally(compilation, default_catalog(), request, snapshot)
     except (HistoryError, RequestError) as problem:
         raise ToolError(str(problem)) from None
-

@@ -118,10 +118,10 @@ def _rendered(run: _Run, found: Rehearsed) -> str:
 
 
 def _coverage_lines(run: _Run) -> list[str]:
-    from policy_lang.analysis.words import call_text
-
     if run.coverage is None:
         return []
+    from policy_lang.analysis.words import call_text
+
     lines = [f"coverage {float(run.coverage.share):.0%} of what rules can do"]
     for rule in run.coverage.rules:
         if rule.missing is None:
