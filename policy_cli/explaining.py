@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ def explain_reply(reply: Document) -> str:
     return "\n".join(lines)
 
 
-def explain_absence(arm: str, route: str, obstacles: list[Document]) -> str:
+def explain_absence(arm: str, route: str, obstacles: Sequence[Document]) -> str:
     """Why a model cannot serve a call: every obstacle, each with the nearest change that would take it away."""
     if not obstacles:
         return f"{arm} may serve this call, by route {route}; `pointsman eval` says why another is picked"

@@ -151,7 +151,7 @@ def _without_two(subject: Subject, span: Span) -> Edit | None:
 def _unwrapped(subject: Subject, outer: Span, inner: Span, straight: str) -> Edit | None:
     """`straight` for `not` and what it negates, brackets around that included."""
     gap = subject.text[outer.start : inner.start]
-    closing = re.compile(r"(?:\s*\)){%d}" % gap.count("(")).match(subject.text, inner.end)
+    closing = re.compile(rf"(?:\s*\)){{{gap.count('(')}}}").match(subject.text, inner.end)
     if closing is None or "#" in subject.text[outer.start : closing.end()]:
         return None
     return Edit(outer.start, closing.end(), straight)

@@ -49,13 +49,15 @@ def _mended(name: str, compilation: Compilation) -> Compilation:
     from policy_lang.lint import mended
 
     after = mended(compilation, default_catalog())
+    if not after.applied and name != "-":
+        return compilation
     if name == "-":
         click.echo(after.text, nl=False)
-    elif after.applied:
+    else:
         try:
             Path(name).write_bytes(after.text.encode())
         except OSError as problem:
             raise ToolError(f"cannot write `{name}`: {problem.strerror}") from None
-        for finding in after.applied:
-            click.echo(f"mended {finding.code}: {finding.message}", err=True)
+    for finding in after.applied:
+        click.echo(f"mended {finding.code}: {finding.message}", err=True)
     return compile_policy(after.text, default_catalog(), compilation.filename)

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from policy_cli.rehearsal import rehearse
 from policy_lang.catalog import default_catalog
 from policy_lang.codes import PAGES
 from policy_lang.compiler import compile_policy
+from policy_lang.lint import lint
 
 ROOT = Path(__file__).parents[2]
 #: What takes more than a few lines, or no readable text, to show: the corpus has it.
@@ -37,4 +39,6 @@ def test_a_page_has_a_title_a_text_and_an_example_that_gives_its_code(code, comp
     assert bool(examples) == (code not in WITHOUT_EXAMPLE)
     for marks, example in examples:
         compiled = compile_policy(completed(example, marks), default_catalog())
-        assert code in {found.code for found in compiled.diagnostics}, compiled.render()
+        found = [*compiled.diagnostics, *lint(compiled, default_catalog())]
+        found += [failure for test in rehearse(compiled, default_catalog()) for failure in test.failures]
+        assert code in {finding.code for finding in found}, compiled.render()
