@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import get_args
 
 from policy_lang import ir, syntax
@@ -16,18 +15,28 @@ from policy_lang.route_rules import ROUTE_RULES
 from policy_lang.statement_rules import STATEMENT_RULES
 from policy_lang.test_rules import TEST_RULES
 
-__all__ = ["FUTURE_WORDS", "RULES", "check"]
+__all__ = ["FUTURE_WORDS", "MOST_FINDINGS", "RULES", "check"]
 
 #: Words later versions will need; as names they would stop working, so they are taken now.
 FUTURE_WORDS = frozenset(("clamp", "flow", "import", "include", "let", "seed", "session"))
-_MOST_FINDINGS = 1_000
+MOST_FINDINGS = 100
 _MAX_MODELS = 64
 
 
 def check(outline: Outline) -> list[Diagnostic]:
-    """The findings of every rule, in the order of the file. Beyond a thousand, nobody reads on and nothing is added."""
-    found = islice((diagnostic for rule in RULES for diagnostic in rule(outline)), _MOST_FINDINGS)
-    return sorted(dict.fromkeys(found), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
+    """The findings of every rule, in the order of the file: at most a hundred errors, and as many warnings.
+
+    INVARIANT: a file with an error in it yields an error, however many warnings stand before it.
+    """
+    found: dict[Diagnostic, None] = {}
+    counts = {"error": 0, "warning": 0}
+    for finding in (finding for rule in RULES for finding in rule(outline)):
+        if finding not in found and counts[finding.severity] < MOST_FINDINGS:
+            found[finding] = None
+            counts[finding.severity] += 1
+        if counts["error"] == MOST_FINDINGS:
+            break
+    return sorted(found, key=lambda diagnostic: (diagnostic.span, diagnostic.code))
 
 
 def header_stands_first(outline: Outline) -> Iterator[Diagnostic]:

@@ -101,9 +101,9 @@ def _full(diagnostic: Diagnostic, lines: list[str], filename: str) -> str:
 
 def _excerpt(text: str, column: int) -> tuple[str, int]:
     # One column per character: what a terminal would not print as one column is shown as a replacement.
-    printable = "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)
     start = max(0, column - _LONGEST_LINE // 2) if len(text) > _LONGEST_LINE else 0
-    return printable[start : start + _LONGEST_LINE], column - start
+    shown = text[start : start + _LONGEST_LINE]
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in shown), column - start
 
 
 def _concise(diagnostic: Diagnostic, _lines: list[str], filename: str) -> str:

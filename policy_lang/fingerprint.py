@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -36,12 +37,18 @@ def ir_document(node: Any) -> Any:
     INVARIANT: leaving defaults out lets a version add an optional field without changing what older policies are
     called.
     """
-    if is_dataclass(node):
-        pairs = ((f, getattr(node, f.name)) for f in fields(node))
-        return {f.name: ir_document(value) for f, value in pairs if f.name in _TAGS or value != f.default}
     if isinstance(node, tuple):
         return [ir_document(item) for item in node]
-    return node
+    if isinstance(node, str | int | None):
+        return node
+    kind: Any = type(node)
+    pairs = ((name, getattr(node, name), default) for name, default in _defaults(kind))
+    return {name: ir_document(value) for name, value, default in pairs if name in _TAGS or value != default}
+
+
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((part.name, part.default) for part in fields(kind))
 
 
 _TAGS = ("op", "ir_version")

@@ -140,15 +140,16 @@ class _Run:
             return self.machine.feed_token(end)  # type: ignore[no-any-return]
         except UnexpectedToken:
             if len(self.errors) < _MAX_ERRORS:
-                self._report(end, len(self.stream))
+                self._report(end, len(self.stream), self._accepted())
             self._pop_to("POLICY")
             return self.machine.feed_token(end)  # type: ignore[no-any-return]
 
     def _recover(self, position: int) -> int:
         """Report the token at `position`, get the machine going again, and say at which token."""
         token = self.stream[position]
-        finding = self._report(token, position)
-        if self._stand_in(token, finding):
+        accepted = self._accepted()
+        finding = self._report(token, position, accepted)
+        if self._stand_in(token, finding, accepted):
             return position + 1
         for later in range(position, len(self.stream)):
             kind = self.stream[later].type
@@ -157,18 +158,16 @@ class _Run:
         self._pop_to("POLICY")
         return len(self.stream)
 
-    def _report(self, token: Token, position: int) -> Diagnostic:
+    def _report(self, token: Token, position: int, accepted: set[str]) -> Diagnostic:
         before = self.stream[max(0, position - 12) : position]
         same_line = bool(before) and before[-1].end_line == token.line
         kinds = [token.type for token in before]
-        accepted = self._accepted()
         finding = unexpected(token.type, str(token), token_span(token), accepted, kinds, same_line=same_line)
         self.errors.append(finding)
         return finding
 
-    def _stand_in(self, token: Token, finding: Diagnostic) -> bool:
+    def _stand_in(self, token: Token, finding: Diagnostic, accepted: set[str]) -> bool:
         """Feed what the author probably meant, so that the rest of the statement is still read."""
-        accepted = self._accepted()
         for kind, text in _meant(token, finding):
             if kind in accepted:
                 self.machine.feed_token(token.update(kind, text))

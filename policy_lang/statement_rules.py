@@ -40,7 +40,7 @@ def described_tasks(outline: Outline) -> Iterator[Diagnostic]:
         elif sign := topical(text.text):
             advice = "say what comes out, as in `one word from a closed list`"
             yield warning("P605", text.span, f"`{sign}` tells what the input is about, not what comes out", advice)
-    for index, (name, text) in enumerate(texts):
+    for index, (name, text) in enumerate(texts[: ir.MAX_RULES]):
         for other, earlier in texts[:index]:
             if overlapping(text.text, earlier.text):
                 advice = "name what sets their outputs apart"

@@ -40,6 +40,13 @@ def walker_accepts(document):
     return True
 
 
+def admitted_or_code(document):
+    try:
+        return admit(document).name
+    except AdmissionError as refused:
+        return refused.code
+
+
 def with_change(document, chance):
     """A copy with one value replaced, dropped, added or duplicated somewhere."""
     changed = copy.deepcopy(document)
@@ -118,10 +125,7 @@ def test_every_document_of_the_types_has_one_verdict_before_and_after_a_change(d
     assert walker_accepts(document)
     assert not pydantic_problems(document)
     assert not schema_problems(document)
-    try:
-        assert ir_document(admit(document))["name"] == document["name"]
-    except AdmissionError as refused:
-        assert refused.code == "inconsistent"
+    assert admitted_or_code(document) in (document["name"], "inconsistent")
     document = with_change(document, random.Random(seed))
     verdict = walker_accepts(document)
     assert (not pydantic_problems(document)) == (not schema_problems(document)) == verdict

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy_lang.checker import MOST_FINDINGS
 from policy_lang.compiler import compile_policy
 from policy_lang.envelope import Envelope
 from policy_lang.fingerprint import source_hash
@@ -165,6 +166,20 @@ def test_a_mutilated_policy_never_raises_and_never_compiles_in_part(catalog, see
     assert compiled.ok == (compiled.fingerprint is not None) == (not failed)
     assert bool(compiled.render("full")) == bool(compiled.diagnostics)
     assert compiled.render("concise").count("\n") >= min(1, len(compiled.diagnostics))
+
+
+def test_an_error_is_found_however_many_warnings_stand_before_it(catalog):
+    spare = "".join(f"tier spare{number} = [gpt-5]\n" for number in range(3_000))
+    compiled = compile_policy(WHOLE + spare, catalog)
+    assert [found.code for found in compiled.diagnostics if found.severity == "error"] == ["P210"]
+    assert sum(found.code == "P601" for found in compiled.diagnostics) == MOST_FINDINGS
+
+
+@pytest.mark.parametrize("sign", ["-", "(", '"', "=", "\0", "a-", "é", "not ", "$", "5", "{ ", "guard { ", "x "])
+def test_a_file_of_one_sign_is_answered(catalog, sign):
+    compiled = compile_policy(sign * (60_000 // len(sign.encode())), catalog)
+    assert compiled.diagnostics
+    assert compiled.policy is None
 
 
 def test_lone_surrogates_are_diagnosed(catalog):
