@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from policy_lang.fingerprint import fingerprint
 from policy_lang.gates import FactValue
+from policy_lang.records import dataclass
 
 __all__ = ["Catalog", "Model", "default_catalog", "model_document", "model_from_document"]
 

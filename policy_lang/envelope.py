@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 
+from policy_lang.records import dataclass
 from policy_lang.vocabulary import (
     CONTEXT_BUCKETS,
     STRUCTURES,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from policy_lang.builder import TreeBuilder, token_span
@@ -18,7 +17,7 @@ from policy_lang.diagnostics import Diagnostic, error
 from policy_lang.expectations import KEYWORDS, REPLACEMENTS, SYNC, unexpected
 from policy_lang.ir import MAX_DEPTH
 from policy_lang.syntax import Statement
-from policy_lang.tables import load_tables, save_tables
+from policy_lang.tables import GRAMMAR, load_tables, save_tables
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
@@ -61,7 +60,7 @@ def build_lark(**options: Any) -> Lark:
     """The grammar as a parser; `options` override lark's, for the tests that build it strict and contextual."""
     from lark import Lark
 
-    grammar = files("policy_lang").joinpath("grammar.lark").read_text(encoding="utf-8")
+    grammar = GRAMMAR.read_text(encoding="utf-8")
     settings: dict[str, Any] = {
         "parser": "lalr",
         "lexer": "basic",

@@ -11,15 +11,15 @@ import zlib
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["load_tables", "save_tables", "tables_key"]
+__all__ = ["GRAMMAR", "load_tables", "save_tables", "tables_key"]
 
 _FILE = Path(__file__).with_name("grammar.tables")
-_GRAMMAR = Path(__file__).with_name("grammar.lark")
+GRAMMAR = Path(__file__).with_name("grammar.lark")
 
 
 def tables_key(lark_version: str) -> bytes:
     """What the tables follow from."""
-    return sha256(lark_version.encode() + b"\0" + _GRAMMAR.read_bytes()).digest()
+    return sha256(lark_version.encode() + b"\0" + GRAMMAR.read_bytes()).digest()
 
 
 def load_tables(lark_version: str) -> dict[str, object] | None:
