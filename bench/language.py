@@ -134,7 +134,7 @@ def worst() -> Iterator[tuple[str, str]]:
         filled(
             lambda n: (
                 f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
-                f" and org == o{n} and time_sensitive and task == plan and model.context < {n + 1} * tokens.upper\n"
+                f" and org == o{n} and time_sensitive and task == plan and model.context < {n} * tokens.upper\n"
             )
         ),
     )
@@ -142,8 +142,8 @@ def worst() -> Iterator[tuple[str, str]]:
         "200 gates over every dimension",
         filled(
             lambda n: (
-                f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code and org == o{n}'
-                f" and time_sensitive and task != {TASKS[n % 9]} and model.context < {n + 1} * tokens.upper\n"
+                f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
+                f" and org == o{n} and time_sensitive and task != plan and model.context < {n} * tokens.upper\n"
                 if n < 200
                 else "# more\n"
             )

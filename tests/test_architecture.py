@@ -23,6 +23,7 @@ RUN_TIME = {
     "policy_lang.fingerprint",
     "policy_lang.gates",
     "policy_lang.ir",
+    "policy_lang.records",
     "policy_lang.vocabulary",
 }
 HANDLER = {

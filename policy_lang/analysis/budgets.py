@@ -16,10 +16,7 @@ _SHORTEST_MONTH, _LONGEST_MONTH = 28, 31
 
 
 def budget_limits(policy: Policy) -> Iterator[Finding]:
-    """P551 a limit of nothing, P552 a limit that can never be reached, P553 a part larger than its whole."""
-    for budget in policy.budgets:
-        if budget.limit == 0 and budget.at_limit == "deny":
-            yield Finding("P551", budget_id(budget), "warning", f"{_words(budget)} denies every call it counts")
+    """P552 a limit that can never be reached, P553 a part larger than its whole."""
     for first, second in combinations(policy.budgets, 2):
         if first.unit != second.unit:
             continue

@@ -29,7 +29,8 @@ __all__ = ["MOST_STEPS", "RouteCost", "cost_bound", "route_costs", "static_pick"
 MOST_STEPS = 5
 #: Outcomes of an attempt that a provider bills, or may bill.
 _BILLED = frozenset(name for name, fault in OUTCOMES.items() if fault == "model") | {"timeout"}
-_MOST_GROUPS = 4_096
+#: Bits that the groups of one route may take.
+_GROUP_BUDGET = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _groups(served: Served, index: int, route: Route) -> list[_Group] | None:
     parts = [served.taken[index]]
     for splitter in dict.fromkeys((*sets.values(), *pools.values(), *(c for level in levels for c in level.values()))):
         parts = [cells for part in parts for cells in (part & splitter, part & ~splitter) if cells]
-        if len(parts) > _MOST_GROUPS:
+        if len(parts) * served.space.size > _GROUP_BUDGET:
             return None
     return [
         _Group(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from policy_lang.analysis.findings import Witness, witness
-from policy_lang.analysis.space import Reading, carve
+from policy_lang.analysis.reading import Reading
+from policy_lang.analysis.space import carve
 from policy_lang.analysis.words import call_text
 from policy_lang.diagnostics import Diagnostic, Span, error
 from policy_lang.gates import Facts, evaluate, mentioned_fields

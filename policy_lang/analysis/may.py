@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from policy_lang.analysis.space import WORK_BUDGET, Cells, Reading, Space, carve
+from policy_lang.analysis.reading import Reading
+from policy_lang.analysis.space import MEMORY_BUDGET, Cells, Space, carve
 from policy_lang.catalog import Catalog
 from policy_lang.gates import Facts, evaluate
 from policy_lang.ir import And, Attribute, Budget, Compare, Expr, Gate, Not, Or, Policy, Route
@@ -55,7 +56,7 @@ def serve(world: World, claims: Collection[Expr] = ()) -> list[Served]:
     if (whole := served_whole(world, claims)) is not None:
         return [whole]
     parts: list[Served] = []
-    left = WORK_BUDGET
+    left = MEMORY_BUDGET
     for arm in sorted(arms_of(world)):
         facts = _facts(world.catalog, arm)
         exprs = [*expressions_of(world), *claims]

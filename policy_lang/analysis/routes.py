@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy_lang.analysis.findings import Finding
-from policy_lang.analysis.space import Reading, carve
+from policy_lang.analysis.reading import Reading
+from policy_lang.analysis.space import carve
 from policy_lang.analysis.words import listed
 from policy_lang.ir import Policy
 

@@ -56,6 +56,7 @@ MODELS = [
 ]
 ARMS = tuple(model.arm for model in MODELS)
 CATALOG = Catalog.build(MODELS, {model.name: model.arm for model in MODELS})
+MODEL_FACTS = {model.arm: model.facts() for model in MODELS}
 SHAPE = [
     Compare("task", "eq", "chat"),
     In("task", ("chat", "plan")),
@@ -110,7 +111,8 @@ def some_route(chance, name, when, tiers, atoms):
 
 def some_policy(chance, theme=None):
     theme = theme or chance.choice(list(REQUESTS))
-    atoms = [*SHAPE, *REQUEST[theme]]
+    # A few comparisons of shapes for each policy: enumeration tells apart what it mentions.
+    atoms = [*chance.sample(SHAPE, 4), *REQUEST[theme]]
     tiers = [Tier(name, tuple(chance.sample(ARMS, chance.randint(1, 2)))) for name in ("one", "three", "two")]
     names = [tier.name for tier in tiers]
     budgets = ()
@@ -163,7 +165,9 @@ class Brute:
         Any other name of an open field counts as one, so `somebody` stands for all of them.
         """
         policy, routes = self.policy, self.routes
-        exprs = [gate.violation for gate in policy.gates] + [r.when for r in routes] + [r.where for r in routes if r.where]
+        exprs = (
+            [gate.violation for gate in policy.gates] + [r.when for r in routes] + [r.where for r in routes if r.where]
+        )
         exprs += [expr for a in policy.assertions for expr in (a.given, a.claim)]
         fields = sorted({name for expr in exprs for name in mentioned_fields(expr)} | {b.scope for b in policy.budgets})
         first, counts = {}, Counter()
@@ -181,11 +185,20 @@ class Brute:
 
     def holds(self, expr, call, arm=None):
         fields = self.memo.setdefault(id(expr), (sorted(mentioned_fields(expr)), {}, expr))
-        facts = {**call.facts(), **(CATALOG.models[arm].facts() if arm else {})}
-        key = tuple(facts.get(name) for name in fields[0])
+        facts = (self.facts(call), MODEL_FACTS.get(arm, {}))
+        key = tuple(facts[name.startswith("model.")].get(name) for name in fields[0])
         if key not in fields[1]:
-            fields[1][key] = evaluate(expr, facts)
+            fields[1][key] = evaluate(expr, facts[0] | facts[1])
         return fields[1][key]
+
+    def facts(self, call):
+        return self.once("facts", call, call.facts)
+
+    def once(self, what, call, work):
+        known = self.memo.setdefault(what, {})
+        if id(call) not in known:
+            known[id(call)] = (work(), call)
+        return known[id(call)][0]
 
     def route(self, call):
         return next(route for route in self.routes if self.holds(route.when, call) is True)
@@ -209,12 +222,18 @@ class Brute:
         return arms | ({route.until_proven} if route.until_proven else set())
 
     def survivors(self, call):
+        return self.once("survivors", call, lambda: self.surviving(call))
+
+    def may(self, call):
+        return self.once("may", call, lambda: self.serving(call))
+
+    def surviving(self, call):
         route = self.route(call)
         nets = {*self.policy.fallback, *([route.until_proven] if route.until_proven else [])}
         named = [*route.use, *(route.cascade.tiers if route.cascade else ())]
         return {arm for arm in nets if not self.barring(call, arm)} | self.in_tiers(call, route, named)
 
-    def may(self, call):
+    def serving(self, call):
         found = self.survivors(call) | self.in_tiers(call, self.route(call), self.degrade_tiers(call))
         if self.policy.canaries:
             found |= {arm for arm in ARMS if not self.barring(call, arm)}
