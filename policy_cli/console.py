@@ -19,6 +19,7 @@ _STYLES = {
 _PATTERNS = [
     r"(?m)^(?P<error>error [A-Z]\d+|error)(?=:| )",
     r"(?m)^(?P<warning>warning [A-Z]\d+)",
+    r"(?m)^(?P<quoted>note [A-Z]\d+)",
     r"\b(?P<error>barred|failed|no_candidates|unequal|missing)\b",
     r"\b(?P<warning>unproven|explored|filtered|breaker_open)\b",
     r"\b(?P<good>cleared|served|byte-equal)\b",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from policy_cli.units import dollars, operand, percent
 
-__all__ = ["explain_receipt", "explain_reply"]
+__all__ = ["explain_absence", "explain_receipt", "explain_reply"]
 
 Document = Mapping[str, Any]
 _MOST_COLUMNS = 52
@@ -26,6 +26,12 @@ _FATES = {
     "breaker_open": "its circuit is open",
     "reserve": "held for the end of the plan",
     "eligible": "may serve",
+}
+_OBSTACLES = {
+    "catalog": "the catalog",
+    "gate": 'the gate "{}"',
+    "where": "the route's `where`",
+    "tier": "the tiers that the route uses",
 }
 
 
@@ -53,6 +59,18 @@ def explain_reply(reply: Document) -> str:
     lines += [*_outcome(reply), *_candidates(reply["candidates"], reply)]
     if "fingerprints" in reply:
         lines.append(_fingerprints(reply["fingerprints"]))
+    return "\n".join(lines)
+
+
+def explain_absence(arm: str, route: str, obstacles: Sequence[Document]) -> str:
+    """Why a model cannot serve a call: every obstacle, each with the nearest change that would take it away."""
+    if not obstacles:
+        return f"{arm} may serve this call, by route {route}; `pointsman eval` says why another is picked"
+    lines = [f"{arm} cannot serve this call, by route {route}"]
+    for found in obstacles:
+        where = f" (line {found['line']})" if found["line"] else ""
+        unknown = f", {' and '.join(found['unknown'])} unknown" if found["unknown"] else ""
+        lines += [f"- {_OBSTACLES[found['kind']].format(found['rule'])}{where}{unknown}", f"  {found['help']}"]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from policy_engine.decision import Circumstances, decide, decision_id_for
@@ -12,6 +13,7 @@ from policy_engine.table import compile_table
 from policy_engine.wire import parse_route
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog
+from policy_lang.ir import Policy
 
 if TYPE_CHECKING:
     from policy_lang.compiler import Compilation
@@ -23,16 +25,29 @@ NOW_MS = 1_767_225_600_000
 
 
 def decide_locally(
-    compilation: Compilation, catalog: Catalog, document: dict[str, Any], snapshot: Snapshot = EMPTY
+    compilation: Compilation,
+    catalog: Catalog,
+    document: dict[str, Any],
+    snapshot: Snapshot = EMPTY,
+    *,
+    drawn: bool = True,
 ) -> dict[str, Any]:
     """The route reply to a request document without its policy. RequestError when the request is not admitted.
 
-    The draw follows from the request alone: another `idempotency_key` draws anew.
+    The draw follows from the request alone: another `idempotency_key` draws anew. Without it nothing is explored and
+    no canary serves, so that the answer is what the policy picks.
     """
     assert compilation.policy is not None
-    request = parse_route(canonical({**document, "policy": compilation.policy.name}))
+    policy = compilation.policy if drawn else _undrawn(compilation.policy)
+    request = parse_route(canonical({**document, "policy": policy.name}))
     decision_id = decision_id_for(NOW_MS, canonical(request.document()))
-    table = compile_table(compilation.policy, catalog, compilation.lines)
+    table = compile_table(policy, catalog, compilation.lines)
     decision = decide(request, table, snapshot, Circumstances("local", decision_id, NOW_MS))
     found: dict[str, Any] = json.loads(reply(decision, ""))
+    found["fingerprints"]["policy"] = compilation.fingerprint
     return found
+
+
+def _undrawn(policy: Policy) -> Policy:
+    routes = tuple(replace(route, explore=None) for route in policy.routes)
+    return replace(policy, routes=routes, default=replace(policy.default, explore=None), audit="on")

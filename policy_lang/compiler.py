@@ -17,8 +17,8 @@ from policy_lang.lowering import lower
 from policy_lang.outline import Outline
 from policy_lang.parser import parse
 from policy_lang.source import read_source
-from policy_lang.test_lowering import lower_tests
-from policy_lang.testing import PolicyTest
+from policy_lang.test_lowering import lower_statistics, lower_tests
+from policy_lang.testing import Evidence, PolicyTest
 
 __all__ = ["PROOFS", "Compilation", "compile_policy"]
 
@@ -28,7 +28,8 @@ class Compilation:
     """What came of a text. `policy` and `fingerprint` are None exactly if there is an error among `diagnostics`.
 
     `lines` maps a gate's reason, and `route:NAME`, `assert:REASON`, `budget:SCOPE` or `budget:SCOPE:NAME`,
-    `canary:POLICY`, `test:NAME` and `guard`, to the line (from 1) where it begins. `tests` are no part of the policy.
+    `canary:POLICY`, `test:NAME` and `guard`, to the line (from 1) where it begins. `tests` and the
+    `statistics` they name are no part of the policy.
     """
 
     policy: Policy | None
@@ -39,6 +40,7 @@ class Compilation:
     text: str = field(repr=False)
     filename: str = "<policy>"
     tests: tuple[PolicyTest, ...] = field(default=(), repr=False)
+    statistics: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -68,8 +70,8 @@ def compile_policy(source: str | bytes, catalog: Catalog, filename: str = "<poli
     if policy is None or _has_errors(found):
         return Compilation(None, None, read.hash, {}, tuple(found), read.text, filename)
     identity = policy_fingerprint(policy)
-    tests = lower_tests(outline)
-    return Compilation(policy, identity, read.hash, _lines(outline), tuple(found), read.text, filename, tests)
+    lines, tests, statistics = _lines(outline), lower_tests(outline), lower_statistics(outline)
+    return Compilation(policy, identity, read.hash, lines, tuple(found), read.text, filename, tests, statistics)
 
 
 def within_limits(policy: Policy, outline: Outline) -> Iterator[Diagnostic]:

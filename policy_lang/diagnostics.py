@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 __all__ = ["NOWHERE", "Diagnostic", "Severity", "Span", "Style", "did_you_mean", "error", "render", "warning"]
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 Style = Literal["full", "concise", "json"]
 _MAX_SHOWN = 100
 _LONGEST_LINE = 160

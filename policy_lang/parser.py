@@ -7,9 +7,9 @@ that takes this word, and goes on.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from policy_lang.builder import TreeBuilder, token_span
@@ -17,11 +17,12 @@ from policy_lang.diagnostics import Diagnostic, error
 from policy_lang.expectations import KEYWORDS, REPLACEMENTS, SYNC, unexpected
 from policy_lang.ir import MAX_DEPTH
 from policy_lang.syntax import Statement
+from policy_lang.tables import GRAMMAR, load_tables, save_tables
 
 if TYPE_CHECKING:
-    from lark import Lark, Token
+    from lark import Lark, Token, Tree
 
-__all__ = ["Parsed", "build_lark", "parse", "tokens"]
+__all__ = ["Parsed", "build_lark", "concrete_tree", "parse", "tokens", "write_tables"]
 
 _MAX_ERRORS = 100
 _OPENING = {"LPAR": "RPAR", "LBRACE": "RBRACE", "LSQB": "RSQB"}
@@ -50,11 +51,16 @@ def tokens(text: str, *, trivia: bool) -> tuple[Token, ...]:
     return tuple(LexerThread.from_text(_lexer(trivia), text).lex(None))  # type: ignore[no-untyped-call]
 
 
+def concrete_tree(text: str) -> Tree[Token]:
+    """Every token of a text that `parse` finds no fault with, under the names of the grammar's rules."""
+    return _plain_lark().parse(text, start="start")
+
+
 def build_lark(**options: Any) -> Lark:
     """The grammar as a parser; `options` override lark's, for the tests that build it strict and contextual."""
     from lark import Lark
 
-    grammar = files("policy_lang").joinpath("grammar.lark").read_text(encoding="utf-8")
+    grammar = GRAMMAR.read_text(encoding="utf-8")
     settings: dict[str, Any] = {
         "parser": "lalr",
         "lexer": "basic",
@@ -66,9 +72,32 @@ def build_lark(**options: Any) -> Lark:
     return Lark(grammar, **settings | options)
 
 
+def write_tables() -> None:
+    """Store the parse tables beside the grammar."""
+    import lark
+
+    buffer = io.BytesIO()
+    build_lark(transformer=None).save(buffer)
+    save_tables(lark.__version__, buffer.getvalue())
+
+
 @cache
 def _lark() -> Lark:
-    return build_lark()
+    return _loaded(TreeBuilder())
+
+
+@cache
+def _plain_lark() -> Lark:
+    return _loaded(None)
+
+
+def _loaded(transformer: Any) -> Lark:
+    import lark
+
+    tables = load_tables(lark.__version__)
+    if tables is None:
+        return build_lark(transformer=transformer)
+    return lark.Lark.__new__(lark.Lark)._load(tables, transformer=transformer)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from policy_lang import syntax
@@ -12,7 +13,7 @@ from policy_lang.testing import Evidence, Expectation, PolicyTest
 from policy_lang.units import duration, plain, share, sure
 from policy_lang.vocabulary import ATTRIBUTE_PREFIX, OTHER_TASK
 
-__all__ = ["lower_tests"]
+__all__ = ["lower_statistics", "lower_tests"]
 
 _ENVELOPE_FIELDS = {
     "task": "task_type",
@@ -35,14 +36,19 @@ _DEFAULTS = {
 
 def lower_tests(outline: Outline) -> tuple[PolicyTest, ...]:
     """Every `test`, in the order of the file. INVARIANT: the checker found no error."""
-    named = {
-        statistics.name.text: tuple(_evidence(item, outline) for item in statistics.evidence)
-        for statistics in outline.statistics
-    }
+    named = lower_statistics(outline)
     return tuple(_test(test, outline, named) for test in outline.tests)
 
 
-def _test(test: syntax.TestRule, outline: Outline, named: dict[str, tuple[Evidence, ...]]) -> PolicyTest:
+def lower_statistics(outline: Outline) -> dict[str, tuple[Evidence, ...]]:
+    """Every `statistics` by name. INVARIANT: the checker found no error."""
+    return {
+        statistics.name.text: tuple(_evidence(item, outline) for item in statistics.evidence)
+        for statistics in outline.statistics
+    }
+
+
+def _test(test: syntax.TestRule, outline: Outline, named: Mapping[str, tuple[Evidence, ...]]) -> PolicyTest:
     shape: dict[str, Any] = dict(_DEFAULTS)
     request: dict[str, str] = {}
     attributes: dict[str, str] = {}

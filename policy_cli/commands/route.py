@@ -10,15 +10,14 @@ from typing import Any
 
 import click
 
+from policy_cli.asking import call_options, request_of
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, NO_MODEL, ToolError
 from policy_cli.service import Service, service_options
 from policy_cli.sources import compile_file, read_json
-from policy_lang.vocabulary import STRUCTURES
 
 __all__ = ["route"]
 
-_SIZE = click.IntRange(0)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -27,16 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--ir", type=_FILE, help="IR file sent with the call.")
 @click.option("--file", type=_FILE, help="Decide here and now by this policy file, without a service.")
 @click.option("--history", type=_FILE, help="With --file: JSON of outcomes to have seen; else none.")
-@click.option("--task", required=True, help="Task type, such as label or qa-simple.")
-@click.option("--structure", type=click.Choice(STRUCTURES), default="prose", show_default=True)
-@click.option("--context-tokens", type=_SIZE, default=0, help="Size of the prompt, in tokens.")
-@click.option("--tokens", type=_SIZE, default=0, help="Expected total of the call, in tokens.")
-@click.option("--tools", type=_SIZE, default=0, help="Number of tools offered.")
-@click.option("--time-sensitive", is_flag=True, help="Someone waits for the answer.")
-@click.option("--org")
-@click.option("--team")
-@click.option("--product")
-@click.option("--candidate", "candidates", multiple=True, help="Choose among these arms only; repeat it.")
+@call_options
 @click.option("--idempotency-key", help="The same key draws the same; with --file another key draws anew.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
@@ -46,8 +36,9 @@ def route(
     ir: Path | None,
     file: Path | None,
     history: Path | None,
+    idempotency_key: str | None,
     form: str,
-    **call: Any,
+    call: dict[str, Any],
 ) -> None:
     """Ask which model serves a call of this shape: a service by --policy or --ir, or right here by --file.
 
@@ -55,11 +46,12 @@ def route(
     """
     if sum(source is not None for source in (policy, ir, file)) != 1:
         raise click.UsageError("give exactly one of `--policy`, `--ir` and `--file`")
+    request = request_of(call) | ({"idempotency_key": idempotency_key} if idempotency_key else {})
     if file:
-        reply = _decided_here(file, history, _request(**call))
+        reply = _decided_here(file, history, request)
     else:
         asked = {"ir": read_json(ir)} if ir else {"policy": policy}
-        reply = _asked(service(), asked | _request(**call))
+        reply = _asked(service(), asked | request)
     if form == "json":
         click.echo(json.dumps(reply))
     else:
@@ -95,33 +87,3 @@ def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> 
         return decide_locally(compilation, default_catalog(), request, snapshot)
     except (HistoryError, RequestError) as problem:
         raise ToolError(str(problem)) from None
-
-
-def _request(
-    *,
-    task: str,
-    structure: str,
-    context_tokens: int,
-    tokens: int,
-    tools: int,
-    time_sensitive: bool,
-    candidates: tuple[str, ...],
-    **attributes: str | None,
-) -> dict[str, Any]:
-    from policy_lang.envelope import EnvelopeError, build_envelope, envelope_to_wire
-
-    try:
-        envelope = build_envelope(
-            task_type=task,
-            structure_type=structure,
-            context_tokens=context_tokens,
-            tools_used=tools,
-            time_sensitive=time_sensitive,
-            estimated_tokens=tokens,
-        )
-    except EnvelopeError as problem:
-        raise click.UsageError(str(problem)) from None
-    found: dict[str, Any] = {name: value for name, value in attributes.items() if value is not None}
-    if candidates:
-        found["candidates"] = list(candidates)
-    return found | {"envelope": envelope_to_wire(envelope)}

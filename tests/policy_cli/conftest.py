@@ -85,6 +85,18 @@ def policy_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a text, line ends as they are, to a file of a name of its own."""
+
+    def writing(text: str, name: str = "a.policy") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode())
+        return path
+
+    return writing
+
+
+@pytest.fixture
 def receipts(tmp_path: Path) -> Path:
     """A folder as the service leaves it: 20 sealed receipts in two files, one gzipped, their policy beside them."""
     compilation = compile_policy(POLICY, default_catalog())

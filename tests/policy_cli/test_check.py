@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -103,3 +104,17 @@ def test_the_help_lists_exactly_the_commands_that_are_there(run):
     for name in ("check", "compile", "publish", "route", "explain", "replay", "catalog"):
         assert COMMANDS[name][2] in " ".join(shown.split())
         assert run(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("form", ["full", "concise", "json", "github", "sarif", "junit"])
+def test_a_finding_is_told_in_every_format_with_exit_code_1(run, policy_text, form, write):
+    done = run("check", write(policy_text.replace("use small, large", "use small, larger")), "--format", form)
+    assert done.exit_code == 1
+    assert "P307" in done.stdout
+
+
+def test_formats_for_programs_hold_nothing_but_the_document(run, policy_file):
+    assert run("check", policy_file, "--format", "json").output == ""
+    assert json.loads(run("check", policy_file, "--format", "sarif").output)["runs"][0]["results"] == []
+    root = ElementTree.fromstring(run("check", policy_file, "--format", "junit").output.encode())
+    assert (root.get("tests"), root.get("failures")) == ("1", "0")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -84,3 +85,43 @@ def test_money_keeps_two_digits_that_say_something(nanodollars, shown):
 )
 def test_operands_carry_their_units(field, value, shown):
     assert operand(field, value) == shown
+
+
+def test_why_not_names_each_obstacle_and_the_nearest_change(run, write, policy_text):
+    text = policy_text.replace("tasks label", 'tasks label\nrequire "price ceiling" model.price_out <= $15/Mtok')
+    done = run("explain", "--why-not", "gpt-5.5", "--policy", write(text), "--task", "label", "--org", "eu")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "openai/gpt-5.5 cannot serve this call, by route labelling",
+        '- the gate "PII stays in the EU" (line 6), model.region unknown',
+        "  state `model.region`: what is unknown fails the rule",
+        '- the gate "price ceiling" (line 3)',
+        "  change `model.price_out <= $15/Mtok` to `model.price_out <= $30/Mtok`",
+        "- the tiers that the route uses (line 7)",
+        "  add it to tier `large`",
+    ]
+
+
+def test_a_change_that_is_proposed_admits_the_model(run, write, policy_text):
+    text = policy_text.replace("tasks label", 'tasks label\nrequire "room" model.context >= 900_000')
+    ask = ("explain", "--why-not", "claude-haiku-4-5", "--task", "label", "--org", "us", "--format", "json", "--policy")
+    (obstacle,) = json.loads(run(*ask, write(text)).stdout)["obstacles"]
+    (change,) = obstacle["change"]
+    before, after = re.fullmatch(r"`(.+)` to `(.+)`", change).groups()
+    assert json.loads(run(*ask, write(text.replace(before, after))).stdout)["obstacles"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "give a SUBJECT"),
+        (["P308", "--policy", "{file}"], "give a SUBJECT"),
+        (["--why-not", "gpt-5.4"], "give a SUBJECT"),
+        (["--why-not", "gpt-5.4", "--policy", "{file}"], "--task"),
+        (["--why-not", "gpt-5.44", "--policy", "{file}", "--task", "label"], "did you mean `gpt-5.4`?"),
+    ],
+)
+def test_a_question_without_its_parts_is_refused(run, policy_file, arguments, says):
+    done = run("explain", *(argument.format(file=policy_file) for argument in arguments))
+    assert done.exit_code == 2
+    assert says in done.stderr

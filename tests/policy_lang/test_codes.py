@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from policy_lang.analysis.analyse import analyse
+from policy_cli.rehearsal import rehearse
 from policy_lang.catalog import default_catalog
 from policy_lang.codes import EXAMPLES, PAGES
 from policy_lang.compiler import compile_policy
+from policy_lang.lint import lint
 
 ROOT = Path(__file__).parents[2]
 #: What takes more than a few lines, or no readable text, to show: the corpus has it.
@@ -43,8 +44,6 @@ def test_a_page_has_a_title_a_text_and_an_example_that_gives_its_code(code, comp
     assert bool(examples) == (code not in WITHOUT_EXAMPLE)
     for marks, example in examples:
         compiled = compile_policy(completed(example, marks), default_catalog())
-        found = {found.code for found in compiled.diagnostics}
-        if code in proved():
-            assert compiled.policy is not None, compiled.render()
-            found = {finding.code for finding in analyse(compiled.policy, default_catalog()).findings}
-        assert code in found, compiled.render()
+        found = [*compiled.diagnostics, *lint(compiled, default_catalog())]
+        found += [failure for test in rehearse(compiled, default_catalog()) for failure in test.failures]
+        assert code in {finding.code for finding in found}, compiled.render()

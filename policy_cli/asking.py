@@ -1,0 +1,139 @@
+"""The shape of one call as command-line options, or as JSON, and the request document that it comes to."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from policy_cli.exits import ToolError
+from policy_lang.vocabulary import STRUCTURES
+
+if TYPE_CHECKING:
+    from policy_lang.analysis.space import Call
+
+__all__ = ["call_of", "call_options", "request_of"]
+
+_SIZE = click.IntRange(0)
+_ATTRIBUTES = ("org", "team", "product")
+_OPTIONS = (
+    click.option("--task", help="Task type, such as label or qa-simple."),
+    click.option("--structure", type=click.Choice(STRUCTURES), default="prose", show_default=True),
+    click.option("--context-tokens", type=_SIZE, default=0, help="Size of the prompt, in tokens."),
+    click.option("--tokens", type=_SIZE, default=0, help="Expected total of the call, in tokens."),
+    click.option("--tools", type=_SIZE, default=0, help="Number of tools offered."),
+    click.option("--time-sensitive", is_flag=True, help="Someone waits for the answer."),
+    click.option("--org"),
+    click.option("--team"),
+    click.option("--product"),
+    click.option("--attribute", "attributes", multiple=True, help="A declared attribute, NAME=VALUE; repeat it."),
+    click.option("--candidate", "candidates", multiple=True, help="Choose among these arms only; repeat it."),
+)
+
+
+def call_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options and hand them to the command as one mapping, `call`."""
+
+    @functools.wraps(command)
+    def with_call(**options: Any) -> None:
+        call = {name: options.pop(name) for name in _NAMES}
+        command(call=call, **options)
+
+    for option in reversed(_OPTIONS):
+        with_call = option(with_call)
+    return with_call
+
+
+def request_of(call: dict[str, Any], envelope: str | None = None) -> dict[str, Any]:
+    """The request document, without its policy, of options and of ENVELOPE: JSON, a file of it, or `-`.
+
+    The JSON is an envelope, in which what is missing is as if its option were, or a request that holds a whole one.
+    """
+    found = _stated(call)
+    if envelope is None:
+        return {"envelope": _built(call)} | found
+    if call["task"] is not None:
+        raise click.UsageError("give the call as ENVELOPE or by `--task` and its like, not both")
+    document = _read(envelope)
+    if "envelope" in document:
+        return document | found
+    return {"envelope": _built({**call, "task": "other"}) | document} | found
+
+
+def call_of(request: dict[str, Any]) -> Call:
+    """What the analysis knows of a request."""
+    from policy_lang.analysis.space import Call
+    from policy_lang.envelope import EnvelopeError, envelope_from_wire
+
+    try:
+        envelope = envelope_from_wire(request["envelope"])
+    except EnvelopeError as problem:
+        raise ToolError(str(problem)) from None
+    attributes = tuple(sorted(request.get("attributes", {}).items()))
+    return Call(envelope, request.get("org"), request.get("team"), request.get("product"), attributes)
+
+
+def _built(call: dict[str, Any]) -> dict[str, Any]:
+    from policy_lang.envelope import EnvelopeError, build_envelope, envelope_to_wire
+
+    if call["task"] is None:
+        raise click.UsageError("Missing option '--task': say what the call is for")
+    try:
+        envelope = build_envelope(
+            task_type=call["task"],
+            structure_type=call["structure"],
+            context_tokens=call["context_tokens"],
+            tools_used=call["tools"],
+            time_sensitive=call["time_sensitive"],
+            estimated_tokens=call["tokens"],
+        )
+    except EnvelopeError as problem:
+        raise click.UsageError(str(problem)) from None
+    return envelope_to_wire(envelope)
+
+
+def _stated(call: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: call[name] for name in _ATTRIBUTES if call[name] is not None}
+    if call["candidates"]:
+        found["candidates"] = list(call["candidates"])
+    if call["attributes"]:
+        found["attributes"] = dict(map(_pair, call["attributes"]))
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise click.UsageError(f"`--attribute {text}` is not NAME=VALUE, such as plan=free")
+    return name, value
+
+
+def _read(envelope: str) -> dict[str, Any]:
+    try:
+        if envelope.lstrip().startswith("{"):
+            found = json.loads(envelope)
+        else:
+            found = json.loads(sys.stdin.read() if envelope == "-" else Path(envelope).read_text())
+    except (OSError, ValueError) as problem:
+        raise ToolError(f"`{envelope}` is neither an envelope in JSON nor a file of one: {problem}") from None
+    if not isinstance(found, dict):
+        raise ToolError(f"`{envelope}` must hold a JSON object: an envelope, or a request with one")
+    return found
+
+
+_NAMES = (
+    "task",
+    "structure",
+    "context_tokens",
+    "tokens",
+    "tools",
+    "time_sensitive",
+    *_ATTRIBUTES,
+    "attributes",
+    "candidates",
+)
