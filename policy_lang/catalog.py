@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from policy_lang.fingerprint import fingerprint
 from policy_lang.gates import FactValue
-from policy_lang.records import dataclass
 
 __all__ = ["Catalog", "CatalogError", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from hashlib import sha256
 
-from policy_lang.records import dataclass
 from policy_lang.vocabulary import (
     CONTEXT_BUCKETS,
     STRUCTURES,

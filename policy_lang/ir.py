@@ -11,10 +11,10 @@ Integers only: pico-dollars per token, nano-dollars, ppm, tokens, thousandths, m
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
-from policy_lang.records import dataclass
 
 __all__ = [
     "IR_VERSION",

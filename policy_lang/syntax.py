@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.diagnostics import Span
-from policy_lang.records import dataclass
 
 # fmt: off
 __all__ = [

@@ -6,11 +6,11 @@ Tests are no part of the policy: they do not enter the IR or its fingerprint.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.diagnostics import Span
 from policy_lang.envelope import Envelope
-from policy_lang.records import dataclass
 
 __all__ = ["SUBJECTS", "Evidence", "Expectation", "PolicyTest"]
 

@@ -6,9 +6,8 @@ Bucket bounds are inclusive upper bounds; every top bucket has a bound too, so `
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from policy_lang.records import dataclass
 
 __all__ = [
     "ATTRIBUTE_PREFIX",

@@ -27,7 +27,6 @@ RUN_TIME = {
     "policy_lang.ir",
     "policy_lang.normal",
     "policy_lang.parameters",
-    "policy_lang.records",
     "policy_lang.vocabulary",
 }
 HANDLER = {
