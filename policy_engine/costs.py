@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 from policy_engine.snapshot import Estimate
 from policy_lang.catalog import Model
-from policy_lang.envelope import Envelope
-from policy_lang.vocabulary import bucket_upper
+from policy_lang.envelope import Envelope, typical_tokens
 
 __all__ = ["TOKENS_PER_TOOL", "Usage", "call_cost", "expected_usage", "prefix_cost"]
 
 #: Typical size of one tool schema in a prompt; counted only until an arm's own token counts are known, which include
 #: it.
 TOKENS_PER_TOOL = 150
-_TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000, "huge": 64_000}
 _TYPICAL_TOOLS = {"0": 0, "1": 1, "2-4": 3, "5-9": 7, "10-19": 14, "20+": 30}
 
 
@@ -38,9 +36,8 @@ def expected_usage(envelope: Envelope, estimate: Estimate) -> Usage:
     if estimate.tokens_in is not None and estimate.tokens_out is not None:
         read, write = estimate.tokens_cached_read or 0, estimate.tokens_cached_write or 0
         return Usage(estimate.tokens_in, estimate.tokens_out, read, write)
-    total = _TYPICAL_TOKENS[envelope.estimated_tokens]
-    prompt = min(total * 3 // 4, bucket_upper("context", envelope.context_length))
-    return Usage(prompt + TOKENS_PER_TOOL * _TYPICAL_TOOLS[envelope.tools_used], total - prompt)
+    prompt, output = typical_tokens(envelope)
+    return Usage(prompt + TOKENS_PER_TOOL * _TYPICAL_TOOLS[envelope.tools_used], output)
 
 
 def call_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:

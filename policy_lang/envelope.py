@@ -15,9 +15,18 @@ from policy_lang.vocabulary import (
     bucket_for,
 )
 
-__all__ = ["Envelope", "EnvelopeError", "build_envelope", "cluster_id", "envelope_from_wire", "envelope_to_wire"]
+__all__ = [
+    "Envelope",
+    "EnvelopeError",
+    "build_envelope",
+    "cluster_id",
+    "envelope_from_wire",
+    "envelope_to_wire",
+    "typical_tokens",
+]
 
 TASK_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+_TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000, "huge": 64_000}
 _CLUSTER_DOMAIN = b"pointsman/cluster/1\n"
 _CONTEXT_UPPER = {bucket.name: bucket.upper for bucket in CONTEXT_BUCKETS}
 _TOKENS_UPPER = {bucket.name: bucket.upper for bucket in TOKEN_BUCKETS}
@@ -99,6 +108,13 @@ def envelope_from_wire(document: object) -> Envelope:
     if missing := [name for name in names if name not in document]:
         raise EnvelopeError(f"`envelope` lacks `{missing[0]}`; the fields are {', '.join(names)}")
     return _checked(Envelope(**{name: document[name] for name in names}))
+
+
+def typical_tokens(envelope: Envelope) -> tuple[int, int]:
+    """Input and output tokens to expect of a call where nothing has been learned, tool schemas not counted."""
+    total = _TYPICAL_TOKENS[envelope.estimated_tokens]
+    prompt = min(total * 3 // 4, bucket_upper("context", envelope.context_length))
+    return prompt, total - prompt
 
 
 def cluster_id(envelope: Envelope) -> str:

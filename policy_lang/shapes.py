@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policy_lang.envelope import Envelope
 from policy_lang.gates import FactValue, evaluate, mentioned_fields
 from policy_lang.ir import And, Attribute, Compare, CompareFields, Expr, In, Not, Or
 from policy_lang.vocabulary import (
@@ -30,7 +29,6 @@ __all__ = [
     "cut",
     "dimension_of",
     "facts_of",
-    "typical_tokens",
     "values_of",
 ]
 
@@ -45,7 +43,6 @@ ENVELOPE_FIELDS = {
     "tools": "tools_used",
 }
 _SLUGS = ("org", "team", "product")
-_TYPICAL_TOKENS = {"tiny": 250, "small": 1_250, "medium": 5_000, "large": 20_000, "huge": 64_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +116,6 @@ def values_of(name: str, tasks: Collection[str]) -> tuple[FactValue, ...]:
         return tuple(bucket.name for bucket in _SIZES[name])
     fixed: Mapping[str, tuple[FactValue, ...]] = {"structure": STRUCTURES, "time_sensitive": (False, True)}
     return fixed[name] if name in fixed else tuple(sorted(tasks))
-
-
-def typical_tokens(envelope: Envelope) -> tuple[int, int]:
-    """Input and output tokens to expect of a call where nothing has been learned."""
-    total = _TYPICAL_TOKENS[envelope.estimated_tokens]
-    prompt = min(total * 3 // 4, bucket_upper("context", envelope.context_length))
-    return prompt, total - prompt
 
 
 def _classes(

@@ -18,9 +18,9 @@ from policy_lang.analysis.may import Served
 from policy_lang.analysis.space import Cells
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.catalog import Model
-from policy_lang.envelope import Envelope
+from policy_lang.envelope import Envelope, typical_tokens
 from policy_lang.ir import PPM, PickTerm, Route
-from policy_lang.shapes import typical_tokens, values_of
+from policy_lang.shapes import values_of
 from policy_lang.vocabulary import OUTCOMES, bucket_upper
 
 __all__ = ["MOST_STEPS", "RouteCost", "cost_bound", "route_costs", "static_pick"]

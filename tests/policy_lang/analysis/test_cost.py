@@ -5,13 +5,15 @@ from heapq import nlargest
 
 import pytest
 
-from policy_engine.outlook import _TYPICAL_TOKENS, MAX_STEPS
+from policy_engine.costs import expected_usage
+from policy_engine.outlook import MAX_STEPS
+from policy_engine.snapshot import PRIOR
 from policy_lang.analysis.analyse import analyse
 from policy_lang.analysis.cost import MOST_STEPS, cost_bound, static_pick
 from policy_lang.analysis.traffic import Traffic
+from policy_lang.envelope import typical_tokens
 from policy_lang.ir import And, Parameter, PickTerm, Route
-from policy_lang.shapes import typical_tokens
-from policy_lang.vocabulary import OUTCOMES, bucket_upper
+from policy_lang.vocabulary import OUTCOMES
 
 
 @pytest.mark.parametrize("seed", range(0, 24, 2))
@@ -86,12 +88,12 @@ def test_a_prompt_may_be_billed_as_a_cache_write(small_catalog):
     assert cost_bound(small_catalog.models["q/c"], "short", "large", route) == 1_999 * 3_750_000 // 1000
 
 
-def test_typical_tokens_and_the_length_of_a_plan_are_those_of_the_engine(brute):
+def test_the_length_of_a_plan_and_the_size_of_a_call_without_tools_are_those_of_the_engine(brute):
     assert MOST_STEPS == MAX_STEPS
     for call in brute(0).calls:
-        size = _TYPICAL_TOKENS[call.envelope.estimated_tokens]
-        prompt = min(size * 3 // 4, bucket_upper("context", call.envelope.context_length))
-        assert typical_tokens(call.envelope) == (prompt, size - prompt)
+        if call.envelope.tools_used == "0":
+            usage = expected_usage(call.envelope, PRIOR)
+            assert typical_tokens(call.envelope) == (usage.prompt, usage.output)
 
 
 def test_traffic_weighs_the_typical_cost(brute, small_catalog):
