@@ -13,6 +13,7 @@ from policy_lang.vocabulary import (
     TOKEN_BUCKETS,
     TOOL_BUCKETS,
     bucket_for,
+    bucket_upper,
 )
 
 __all__ = [
