@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from policy_engine.snapshot import EMPTY, Snapshot, snapshot_document, snapshot_from_document
+from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
+from policy_engine.statistics import CellRow
 from policy_lang.admission import policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, Model, default_catalog, model_document, model_from_document
@@ -31,6 +32,7 @@ __all__ = [
     "with_overlay",
     "with_policy",
     "with_snapshot",
+    "with_statistics",
 ]
 
 _FORMAT = 1
@@ -77,6 +79,18 @@ def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
     if snapshot.made_ms <= state.snapshot.made_ms or _estimates(snapshot) == _estimates(state.snapshot):
         return state
     return replace(state, snapshot=snapshot)
+
+
+def with_statistics(
+    state: RouteState, rows: Iterable[CellRow], now_ms: int, spent_nanodollars: Mapping[str, int]
+) -> RouteState:
+    """Renew the snapshot from the stored sums: degradation watched against the last one, arms not tried yet started
+    from their neighbours among the models that the tenant's policies name.
+    """
+    catalog = state_catalog(state).models
+    models = [catalog[arm] for arm in sorted(_named(state)) if arm in catalog]
+    snapshot = build_snapshot(rows, now_ms, spent_nanodollars=spent_nanodollars, previous=state.snapshot, models=models)
+    return with_snapshot(state, snapshot)
 
 
 def with_overlay(state: RouteState, overlay: tuple[Model, ...]) -> RouteState:
@@ -132,6 +146,12 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         snapshot=snapshot_from_document(document["snapshot"]),
         breakers=frozenset(document["breakers"]),
     )
+
+
+def _named(state: RouteState) -> set[str]:
+    """Arms in the tiers of the tenant's policies."""
+    tiers = (tier for published in state.policies.values() for tier in published.policy.tiers)
+    return {arm for tier in tiers for arm in tier.arms}
 
 
 def _estimates(snapshot: Snapshot) -> dict[str, Any]:

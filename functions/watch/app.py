@@ -16,8 +16,7 @@ from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.state import Revision, StateStore
 from functions.stores.statistics import StatisticsStore
-from policy_engine.snapshot import build_snapshot
-from policy_engine.state import RouteState, with_snapshot
+from policy_engine.state import RouteState, with_statistics
 
 __all__ = ["Watcher", "handler"]
 
@@ -59,8 +58,8 @@ class Watcher:
 
     def _refreshed(self, tenant: str, now_ms: int) -> RouteState:
         spent = self._statistics.spent(tenant, now_ms)
-        snapshot = build_snapshot(self._statistics.cells(tenant), now_ms, spent_nanodollars=spent)
-        return self._state.revise(tenant, lambda state: Revision(with_snapshot(state, snapshot)))
+        rows = list(self._statistics.cells(tenant))
+        return self._state.revise(tenant, lambda state: Revision(with_statistics(state, rows, now_ms, spent)))
 
     def _drained(self, tenant: str) -> int:
         """Send what `route` had to spool. Sent first and removed after: twice is harmless, never is not."""
