@@ -1,7 +1,7 @@
 """Floors: whether an arm has earned a shape. Three states, by posterior probability and evidence.
 
 `proven N%` clears at P(metric >= floor) >= N and fails at P <= 100 - N. Without `proven` the floor steers: cleared at
-even odds, failed at one in ten. Nothing is cleared or failed on the prior alone.
+seven in ten, failed at one in ten. Nothing is cleared or failed on the prior alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["MIN_EVIDENCE_MILLI", "FloorState", "floor_state"]
 FloorState = Literal["cleared", "unproven", "failed", "none"]
 #: Pseudo-outcomes (parents included) before a verdict other than `unproven`: the prior brings 4 of them.
 MIN_EVIDENCE_MILLI = 12_000
-_STEERING_CLEAR_PPM = 500_000
+_STEERING_CLEAR_PPM = 700_000
 _STEERING_FAIL_PPM = 100_000
 
 
