@@ -19,7 +19,7 @@ from policy_lang.ir import PPM
 __all__ = ["CALM", "STEP_PPM", "THRESHOLD_MILLI", "Arrivals", "Score", "Watch", "advanced", "moved_ppm"]
 
 #: The move in success rate the scores are tuned to; a move of half of it still adds up.
-STEP_PPM = 150_000
+STEP_PPM = 100_000
 #: Nats. e^9 = 8,100 times likelier to have moved than not.
 THRESHOLD_MILLI = 9_000
 #: Posterior strength below which an expectation is no expectation.

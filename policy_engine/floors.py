@@ -1,7 +1,7 @@
 """Floors: whether an arm has earned a shape. Three states, by posterior probability and evidence.
 
 `proven N%` clears at P(metric >= floor) >= N and fails at P <= 100 - N. Without `proven` the floor steers: cleared at
-even odds, failed at one in ten. Nothing is cleared or failed on the prior alone.
+seven in ten, failed at one in ten. Nothing is cleared or failed on the prior alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from policy_lang.ir import PPM, Floor
 __all__ = ["MIN_EVIDENCE_MILLI", "FloorState", "floor_state"]
 
 FloorState = Literal["cleared", "unproven", "failed", "none"]
-#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (12), so a
+#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (8), so a
 #: model is never cleared for analysis by labels alone.
-MIN_EVIDENCE_MILLI = 15_000
-_STEERING_CLEAR_PPM = 500_000
+MIN_EVIDENCE_MILLI = 12_000
+_STEERING_CLEAR_PPM = 700_000
 _STEERING_FAIL_PPM = 100_000
 
 

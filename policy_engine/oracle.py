@@ -50,6 +50,7 @@ class Arm:
     estimate: Estimate
     cost: int
     state: str
+    confidence: int
 
 
 def verdicts(
@@ -182,7 +183,12 @@ def _first(
         return [(until[0], "until_proven")]
     strong = max(
         pool,
-        key=lambda arm: (believed[arm].estimate.quality_ppm, believed[arm].model.price_out, arm),
+        key=lambda arm: (
+            believed[arm].confidence,
+            believed[arm].estimate.quality_ppm,
+            believed[arm].model.price_out,
+            arm,
+        ),
         default=None,
     )
     if fallbacks and (strong is None or route.until_proven is not None):
@@ -226,7 +232,7 @@ def _believed(model: Model, tier: str | None, static: Verdicts, snapshot: Snapsh
     estimate = snapshot.estimate(cluster_id(envelope), envelope.task_type, model.arm)
     batch = route.batch == "allowed" and not envelope.time_sensitive
     cost = call_cost(model, expected_usage(envelope, estimate), batch=batch)
-    return Arm(model, tier, estimate, cost, floor_state(route.floors, estimate)[0])
+    return Arm(model, tier, estimate, cost, *floor_state(route.floors, estimate))
 
 
 def _reason(rule: str, found: bool | None, line: int | None, expr: Expr, facts: Facts) -> Reason:

@@ -137,11 +137,9 @@ def _pick(
     return max(order, key=_strength), "until_proven"
 
 
-def _strength(option: Option) -> tuple[int, int, str]:
-    """Strongest prior: the learned mean, then the dearer list price (the only prior a catalog holds), then the
-    arm id.
-    """
-    return option.estimate.quality_ppm, option.candidate.model.price_out, option.arm
+def _strength(option: Option) -> tuple[int, int, int, str]:
+    """Likeliest to clear the floors: that chance, then the learned mean, the dearer list price, the arm id."""
+    return option.confidence_ppm, option.estimate.quality_ppm, option.candidate.model.price_out, option.arm
 
 
 def _line_up(

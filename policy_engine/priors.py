@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_engine.beta import natural_log
-from policy_engine.estimate import MILLI, PRIOR, Belief, Estimate
+from policy_engine.estimate import MILLI, PRIOR, Belief
 from policy_lang.catalog import Model
 
 __all__ = ["LEAST_OUTCOMES", "LEAST_TENANTS", "TenantMean", "catalog_priors", "shared_priors"]
@@ -22,6 +22,7 @@ _ROUNDED_PPM = 10_000
 #: Success per doubling of the list price, and how far price alone may move a prior. A convention, not fitted to data.
 PER_DOUBLING_PPM = 15_000
 _MOST_PPM = 120_000
+_UNTRIED = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
 _LN2 = 0.6931471805599453
 
 
@@ -33,26 +34,25 @@ class TenantMean:
     success_ppm: int
 
 
-def catalog_priors(models: Iterable[Model], overall: Mapping[str, Estimate] | None = None) -> dict[str, Belief]:
-    """A prior an arm: the mean of its nearest catalog neighbours that this tenant has tried, moved by price.
+def catalog_priors(models: Iterable[Model], records: Mapping[str, Belief]) -> dict[str, Belief]:
+    """A prior an arm: the mean record of its nearest catalog neighbours that this tenant has tried, moved by price.
 
     Neighbours are the tried arms, those of the same provider counting double, weighed by nearness in price (halved with
     every doubling). Where none was tried the prior is the engine's own, moved by the price against the median price.
     """
     rows = sorted(models, key=lambda model: model.arm)
-    known = overall or {}
-    tried = {model.arm: known[model.arm] for model in rows if model.arm in known}
+    tried = {model.arm: records[model.arm] for model in rows if model.arm in records}
     octaves = {m.arm: natural_log(max(1, m.price_in * 3 + m.price_out)) / _LN2 for m in rows}
     middle = sorted(octaves.values())[len(octaves) // 2] if octaves else 0.0
     beliefs = {}
     for model in rows:
         others = [other for other in rows if other.arm in tried and other.arm != model.arm]
         near = [(_nearness(model, other, octaves), octaves[other.arm], tried[other.arm]) for other in others]
-        near = near or [(1.0, middle, PRIOR)]
+        near = near or [(1.0, middle, _UNTRIED)]
         total = sum(weight for weight, _, _ in near)
         price = sum(weight * octave for weight, octave, _ in near) / total
-        mean = sum(weight * estimate.success_ppm for weight, _, estimate in near) / total
-        quality = sum(weight * estimate.quality_ppm for weight, _, estimate in near) / total
+        mean = sum(weight * record.success_ppm for weight, _, record in near) / total
+        quality = sum(weight * record.quality_ppm for weight, _, record in near) / total
         moved = min(_MOST_PPM, max(-_MOST_PPM, round((octaves[model.arm] - price) * PER_DOUBLING_PPM)))
         beliefs[model.arm] = Belief(round(mean), round(quality), PRIOR.strength_milli).moved(moved)
     return beliefs

@@ -19,9 +19,11 @@ from policy_engine.estimate import (
     evidence_of,
     updated,
 )
+from policy_engine.priors import catalog_priors
 from policy_engine.shrinkage import STRANGER, Leaf, Levels, shrunk
 from policy_engine.soundness import sifted
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
+from policy_lang.catalog import Model
 from policy_lang.fingerprint import fingerprint
 
 __all__ = [
@@ -89,12 +91,14 @@ def build_snapshot(
     *,
     spent_nanodollars: Mapping[str, int] | None = None,
     previous: Snapshot | None = None,
-    priors: Mapping[str, Belief] | None = None,
+    models: Iterable[Model] = (),
+    shared: Mapping[str, Belief] | None = None,
 ) -> Snapshot:
     """Derive every estimate from stored sums, as of `now_ms`.
 
     `previous` carries the scores on: an arm that has moved from its record starts a new generation, whose prior is the
-    old record moved as far. Without it nothing is watched. `priors`: what is known of arms beforehand.
+    old record moved as far. Without it nothing is watched. `models`: catalog rows of the arms that may serve, whose
+    priors come from their neighbours; `shared` priors go before those.
     """
     before = previous or EMPTY
     kept, left_out = sifted(rows, now_ms)
@@ -109,11 +113,12 @@ def build_snapshot(
             moves[arm] = move
             del watches[arm]
     leaves = _leaves(kept, generations, now_ms)
-    beliefs = {**(priors or {}), **_set_aside(kept, generations, moves, now_ms)}
+    neighbours = catalog_priors(models, _records(leaves, now_ms))
+    priors = {**neighbours, **(shared or {}), **_set_aside(kept, generations, moves, now_ms)}
     return _sealed(
         Snapshot(
             made_ms=now_ms,
-            **_levels(shrunk(leaves, beliefs, _STRANGER, decay_weight(now_ms))),
+            **_levels(shrunk(leaves, priors, _STRANGER, decay_weight(now_ms))),
             generations=dict(sorted(generations.items())),
             outcomes=_counted(leaves),
             day=now_ms // 86_400_000,
@@ -221,17 +226,19 @@ def _set_aside(
 ) -> dict[str, Belief]:
     """Prior of each moved arm: what its last generation had come to, moved as far."""
     last = {arm: generations[arm] - 1 for arm in moves}
-    records: dict[str, Evidence] = {arm: Evidence() for arm in moves}
     old = [row for row in rows if row.arm in last]
-    for (_, _, arm), sums in _leaves(old, last, now_ms).items():
-        records[arm] += evidence_of(sums, decay_weight(now_ms))
-    beliefs = {arm: updated(record, _STRANGER, PRIOR.strength_milli) for arm, record in records.items()}
     return {
-        arm: replace(belief.moved(moves[arm]), weight_milli=min(belief.weight_milli, _MOVED_WEIGHT_MILLI))
-        for arm, belief in beliefs.items()
+        arm: replace(record.moved(moves[arm]), weight_milli=min(record.weight_milli, _MOVED_WEIGHT_MILLI))
+        for arm, record in _records(_leaves(old, last, now_ms), now_ms).items()
     }
 
 
-EMPTY = _sealed(
-    Snapshot(0, {}, {}, {}, {}, {}, 0, {}, "", {}, {}),
-)
+def _records(leaves: Mapping[Leaf, Sums], now_ms: int) -> dict[str, Belief]:
+    """What each arm's own outcomes say of it, all cells taken together."""
+    evidence: dict[str, Evidence] = defaultdict(Evidence)
+    for (_, _, arm), sums in leaves.items():
+        evidence[arm] += evidence_of(sums, decay_weight(now_ms))
+    return {arm: updated(found, _STRANGER, PRIOR.strength_milli) for arm, found in evidence.items()}
+
+
+EMPTY = _sealed(Snapshot(0, {}, {}, {}, {}, {}, 0, {}, "", {}, {}))

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from policy_engine.priors import catalog_priors
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow
 from policy_lang.admission import policy_from_document
@@ -100,15 +99,13 @@ def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
 def with_statistics(
     state: RouteState, rows: Iterable[CellRow], now_ms: int, spent_nanodollars: Mapping[str, int]
 ) -> RouteState:
-    """A fresh snapshot of the tenant's statistics: what moved since the last one is noticed, what nobody has tried
-    starts from its catalog neighbours among the arms that the tenant's policies name.
+    """Renew the snapshot from the stored sums: what moved since the last one is noticed, what nobody has tried starts
+    from its catalog neighbours among the arms that the tenant's policies name.
     """
-    catalog, tried = state_catalog(state), state.snapshot.outcomes
+    catalog = state_catalog(state).models
     named = {arm for published in state.policies.values() for arm in named_arms(published.policy)}
-    offered = [catalog.models[arm] for arm in sorted(named) if arm in catalog.models]
-    known = {arm: found for arm, found in state.snapshot.overall.items() if arm in tried}
-    priors = catalog_priors(offered, known)
-    snapshot = build_snapshot(rows, now_ms, spent_nanodollars=spent_nanodollars, previous=state.snapshot, priors=priors)
+    models = [catalog[arm] for arm in sorted(named) if arm in catalog]
+    snapshot = build_snapshot(rows, now_ms, spent_nanodollars=spent_nanodollars, previous=state.snapshot, models=models)
     return with_snapshot(state, snapshot)
 
 

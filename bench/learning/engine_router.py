@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from online import Call, Outcome
 
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for, draw_ppm
-from policy_engine.priors import catalog_priors
 from policy_engine.selection import utility_ppm
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot
 from policy_engine.statistics import CellRow, epoch_of, outcome_sums, quality_sums
@@ -70,10 +69,7 @@ class EngineRouter:
         rows = [CellRow(*key, sums) for key, sums in self._rows.items()]
         before = self._snapshot.generations
         offered = [self._catalog.models[arm] for arm in self._offered(call)]
-        tried = {arm: self._snapshot.overall[arm] for arm in self._snapshot.outcomes}
-        self._snapshot = build_snapshot(
-            rows, call.at_ms, previous=self._snapshot, priors=catalog_priors(offered, tried)
-        )
+        self._snapshot = build_snapshot(rows, call.at_ms, previous=self._snapshot, models=offered)
         self._made_ms = call.at_ms
         for arm, generation in self._snapshot.generations.items():
             if generation > before.get(arm, 0):

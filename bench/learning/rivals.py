@@ -91,7 +91,7 @@ class VowpalSquareCb(Rival):
 class MabwiserLinear(Rival):
     """MABWiser's LinUCB (Li et al. 2010) and LinTS (Agrawal and Goyal 2013), one ridge regression an arm."""
 
-    def __init__(self, *common: object, policy: str = "LinUCB", alpha: float = 0.3) -> None:
+    def __init__(self, *common: object, policy: str = "LinUCB", alpha: float = 1.0) -> None:
         self.name = f"mabwiser_{policy.lower()}"
         super().__init__(*common)
         from mabwiser.mab import MAB, LearningPolicy
@@ -123,7 +123,7 @@ class Thompson(Rival):
 
     name = "thompson_cell"
 
-    def __init__(self, *common: object, prior: float = 2.0) -> None:
+    def __init__(self, *common: object, prior: float = 1.0) -> None:
         super().__init__(*common)
         self.prior = prior
         self.counts: dict[object, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -157,7 +157,7 @@ class HierarchicalThompson(Thompson):
 
     name = "thompson_hierarchical"
 
-    def __init__(self, *common: object, weight: float = 12.0) -> None:
+    def __init__(self, *common: object, weight: float = 25.0) -> None:
         super().__init__(*common)
         self.weight = weight
         self.recent: dict[str, list[float]] = defaultdict(list)

@@ -25,7 +25,7 @@ def after(expected: Estimate, *batches: tuple[int, int]) -> int | None:
     [
         (900_000, [(10, 9)] * 100, None),  # as expected, for a thousand outcomes
         (900_000, [(10, 6)] * 10, -300_000),
-        (900_000, [(14, 0)], -900_000),
+        (900_000, [(20, 0)], -900_000),
         (600_000, [(10, 9)] * 20, 300_000),
         (900_000, [(10, 5), *[(10, 9)] * 50], None),  # one bad batch is forgotten
     ],

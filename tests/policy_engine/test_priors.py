@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_engine.estimate import PRIOR, Estimate
+from policy_engine.estimate import PRIOR, Belief
 from policy_engine.priors import SHARED_WEIGHT_MILLI, TenantMean, catalog_priors, shared_priors
 from policy_lang.catalog import Model
 
@@ -15,8 +15,8 @@ def model(arm: str, price: int) -> Model:
     return Model(arm, arm.partition("/")[0], arm.partition("/")[2], price, 4 * price)
 
 
-def tried(success_ppm: int) -> Estimate:
-    return Estimate(success_ppm // 100, (1_000_000 - success_ppm) // 100, 10_000, 10, success_ppm)
+def tried(success_ppm: int) -> Belief:
+    return Belief(success_ppm, success_ppm, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_order_of_tenants_does_not_matter(means):
 
 
 def test_an_untried_catalog_is_ordered_by_price_alone():
-    priors = catalog_priors([model("a/small", 100_000), model("a/middle", 400_000), model("a/large", 1_600_000)])
+    priors = catalog_priors([model("a/small", 100_000), model("a/middle", 400_000), model("a/large", 1_600_000)], {})
     means = [priors[arm].success_ppm for arm in ("a/small", "a/middle", "a/large")]
     assert means == sorted(means)
     assert means[1] == PRIOR.success_ppm

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from policy_engine import estimate, shrinkage, statistics
 from policy_engine import floors as engine_floors
-from policy_engine import snapshot, statistics
 from policy_engine.floors import floor_state
 from policy_engine.snapshot import build_snapshot
 from policy_engine.statistics import CellRow, decay_weight, epoch_of
@@ -120,10 +120,10 @@ def test_a_steady_stream_is_never_worth_more_than_the_bound():
 
 
 def test_the_constants_are_those_of_the_engine():
-    assert floors.TASK_WEIGHT * 1000 == snapshot.TASK_WEIGHT_MILLI
-    assert floors.TENANT_WEIGHT * 1000 == snapshot.TENANT_WEIGHT_MILLI
-    assert floors.PRIOR_WEIGHT * 1000 == snapshot.PRIOR_WEIGHT_MILLI
-    assert floors.PRIOR_MEAN * 1e6 == snapshot.PRIOR_MEAN_PPM
+    assert floors.TASK_WEIGHT * 1000 == shrinkage.TASK_WEIGHT_MILLI
+    assert floors.TENANT_WEIGHT * 1000 == shrinkage.TENANT_WEIGHT_MILLI
+    assert floors.PRIOR_WEIGHT * 1000 == shrinkage.PRIOR_WEIGHT_MILLI
+    assert floors.PRIOR_MEAN * 1e6 == estimate.PRIOR_MEAN_PPM
     assert floors.MIN_EVIDENCE * 1000 == engine_floors.MIN_EVIDENCE_MILLI
 
 
