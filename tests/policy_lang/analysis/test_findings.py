@@ -75,7 +75,7 @@ CHAT, LABEL = (Envelope(task, "prose", "short", "0", False, "tiny") for task in 
         (Floor("success", 1_000_000, 900_000), 10**6, 50_000, {"P562"}),
         (PROVEN, 500, 200_000, set()),
         (PROVEN, 50, 10_000, {"P563"}),
-        (PROVEN, 3, 10_000, {"P562"}),
+        (PROVEN, 1, 10_000, {"P562"}),
     ],
 )
 def test_floors_beyond_the_traffic_are_found(floor, daily, explore, codes, small_catalog):
