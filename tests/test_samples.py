@@ -67,7 +67,9 @@ def told(reply: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("page", [*(sample / "README.md" for sample in SAMPLES), ROOT / "README.md", ROOT / "docs" / "tools.md"], ids=str)
+@pytest.mark.parametrize(
+    "page", [*(sample / "README.md" for sample in SAMPLES), ROOT / "README.md", ROOT / "docs" / "tools.md"], ids=str
+)
 def test_a_page_shows_what_its_commands_print(page, tmp_path):
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
     text = page.read_text()
