@@ -1,4 +1,4 @@
-"""The tree of a policy as written: frozen, every node with its span, nothing resolved or normalised. All is public."""
+"""The tree of a policy as written: frozen, every node with its span, nothing resolved or normalised."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from typing import Literal
 
 from policy_lang.diagnostics import Span
 from policy_lang.records import dataclass
+
+# fmt: off
+__all__ = [
+    "Amount", "AssertRule", "Attribute", "Audit", "Baseline", "BatchClause", "Both", "Bound", "BoundCanary",
+    "BoundCost", "BoundParameters", "BudgetRule", "Canary", "CascadeClause", "Check", "Claim", "Clause",
+    "Comparison", "Condition", "Either", "Evidence", "ExploreClause", "Fact", "Fallback", "FlagTest",
+    "FloorClause", "ForbidRule", "GuardRule", "Header", "Measure", "Membership", "Mode", "Negated", "OnClause",
+    "PickClause", "PinClause", "RequireRule", "RouteRule", "Rule", "Scaled", "SetClause", "Share", "Statement",
+    "Statistics", "Step", "StreamClause", "Task", "Tasks", "Term", "TestRule", "TierRule", "TimeoutClause",
+    "UntilClause", "UseClause", "Value", "WhereClause", "Word",
+]
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

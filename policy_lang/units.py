@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import TypeVar
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
@@ -16,7 +15,7 @@ __all__ = ["day", "duration", "milli", "money", "plain", "price", "ratio", "shar
 _T = TypeVar("_T")
 _LONGEST = 40
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_EPOCH = date(1970, 1, 1)
+_EPOCH = 719_528  # 1970-01-01, counted the same way
 _LAST_DAY = 100_000
 _PRICE_EXPONENTS = {"$/Mtok": 6, "$/Ktok": 9, "$/tok": 12}
 
@@ -97,11 +96,14 @@ def milli(amount: Amount) -> int | Diagnostic:
 
 
 def day(word: Word) -> int | Diagnostic:
-    """`2026-12-31` in days since 1970."""
-    try:
-        days = (date.fromisoformat(word.text) - _EPOCH).days
-    except ValueError:
+    """`2026-12-31` in days since 1970 by the Gregorian calendar."""
+    year, month, number = (int(part) for part in word.text.split("-"))
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    lengths = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    if not 1 <= month <= 12 or not 1 <= number <= lengths[month - 1]:
         return error("P401", word.span, f"`{word.text}` is not a day of the calendar", "as in `2026-12-31`")
+    before = year - 1
+    days = 365 * year + before // 4 - before // 100 + before // 400 + sum(lengths[: month - 1]) + number - _EPOCH
     if not 0 <= days <= _LAST_DAY:
         return error("P401", word.span, f"`{word.text}` lies outside the years 1970 to 2243")
     return days

@@ -16,13 +16,17 @@ PACKAGES = ("functions", "policy_cli", "policy_client", "policy_engine", "policy
 RUN_TIME = {
     "policy_lang.admission",
     "policy_lang.bounds",
+    "policy_lang.call_consistency",
     "policy_lang.canonical",
     "policy_lang.catalog",
     "policy_lang.consistency",
     "policy_lang.envelope",
     "policy_lang.fingerprint",
     "policy_lang.gates",
+    "policy_lang.guarding",
     "policy_lang.ir",
+    "policy_lang.normal",
+    "policy_lang.parameters",
     "policy_lang.records",
     "policy_lang.vocabulary",
 }

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 import click
@@ -20,7 +19,6 @@ from policy_lang.diagnostics import did_you_mean
 __all__ = ["explain"]
 
 _CODE = re.compile(r"[Pp][0-9]{3}")
-_EXAMPLE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @click.command()
@@ -112,4 +110,4 @@ def _page(code: str) -> str:
 
     if code not in PAGES:
         raise ToolError(f"there is no code `{code}`; known are {', '.join(sorted(PAGES))}")
-    return _EXAMPLE.sub(lambda block: indent(block[1].rstrip("\n"), "    "), PAGES[code].rstrip("\n"))
+    return PAGES[code].rstrip("\n")

@@ -110,7 +110,7 @@ def marked(base, marker):
         case ir.Whole(low, high):
             return st.integers(low, high)
         case ir.Text(pattern, longest):
-            return st.from_regex(pattern, fullmatch=True).map(lambda text: text[: min(longest, 40)].rstrip("/"))
+            return st.from_regex(pattern, fullmatch=True).filter(lambda text: len(text) <= longest)
         case ir.Truth():
             return st.booleans()
         case ir.Limits(least, most):

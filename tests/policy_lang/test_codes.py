@@ -5,14 +5,13 @@ import pytest
 
 from policy_cli.rehearsal import rehearse
 from policy_lang.catalog import default_catalog
-from policy_lang.codes import PAGES
+from policy_lang.codes import EXAMPLES, PAGES
 from policy_lang.compiler import compile_policy
 from policy_lang.lint import lint
 
 ROOT = Path(__file__).parents[2]
 #: What takes more than a few lines, or no readable text, to show: the corpus has it.
 WITHOUT_EXAMPLE = {"P001", "P002", "P003", "P006", "P210", "P213", "P502", "P510", "P542", "P562", "P563", "P571"}
-FENCE = re.compile(r"^```policy(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def raised():
@@ -41,7 +40,7 @@ def test_a_page_has_a_title_a_text_and_an_example_that_gives_its_code(code, comp
     title, blank, text, *_ = PAGES[code].split("\n")
     assert re.fullmatch(r"P\d{3} [a-z`].*[^.]", title)
     assert (blank, text != "") == ("", True)
-    examples = FENCE.findall(PAGES[code])
+    examples = EXAMPLES[code]
     assert bool(examples) == (code not in WITHOUT_EXAMPLE)
     for marks, example in examples:
         compiled = compile_policy(completed(example, marks), default_catalog())
