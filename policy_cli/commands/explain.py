@@ -110,4 +110,4 @@ def _page(code: str) -> str:
 
     if code not in PAGES:
         raise ToolError(f"there is no code `{code}`; known are {', '.join(sorted(PAGES))}")
-    return PAGES[code]
+    return PAGES[code].rstrip("\n")
