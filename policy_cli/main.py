@@ -26,6 +26,7 @@ COMMANDS = {
         "Say why a decision came out as it did, or what a code means.",
     ),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
+    "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),
     "dev": ("policy_cli.commands.dev", "dev", "Serve the whole system on a local port, without an AWS account."),
     "demo": ("policy_cli.commands.demo", "demo", "Run the sample tenants and watch the decisions."),
     "catalog": ("policy_cli.catalog.command", "catalog", "Compile and inspect the model catalog."),
