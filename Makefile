@@ -18,7 +18,7 @@ demo: .venv/dev.stamp
 test: .venv/test.stamp .venvs/sam/stamp
 	@.ci/checks
 
-bench: .venv/test.stamp
+bench: .venv/test.stamp .venvs/bench-engine/stamp
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 catalog: .venvs/catalog/stamp
