@@ -22,7 +22,7 @@ test: .venv/test.stamp .venvs/sam/stamp
 soak: .venv/test.stamp
 	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
 
-bench: .venv/test.stamp
+bench: .venv/test.stamp .venvs/bench-engine/stamp
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 catalog: .venvs/catalog/stamp

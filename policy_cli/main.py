@@ -35,6 +35,7 @@ COMMANDS = {
     "publish": ("policy_cli.commands.publish", "publish", "Send a policy to the service and move its alias."),
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
+    "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),
     "dev": ("policy_cli.commands.dev", "dev", "Serve the whole system on a local port, without an AWS account."),
     "demo": ("policy_cli.commands.demo", "demo", "Run the sample tenants and watch the decisions."),
     "catalog": ("policy_cli.catalog.command", "catalog", "Compile and inspect the model catalog."),

@@ -1,5 +1,7 @@
 """The sealed half of `pointsman replay`: receipts in, one JSON summary out. Run by `sandbox.run_sealed`.
 
+Needs nothing but the standard library, so that any interpreter can run it.
+
 Arguments: receipt files and folders; `--policies DIR` adds a folder of policies, `--expect FILE` the decision ids due.
 """
 
@@ -13,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from policy_cli.receipts import ReceiptFileError, policies_beside, receipt_files, receipt_lines
-from policy_engine.replay import PolicyStore, replay
+from policy_engine.replay import PolicyStore, Replayer
 
 __all__ = ["Replayed", "Unequal", "replay_files"]
 
@@ -30,23 +32,27 @@ class Unequal:
 
 @dataclass(slots=True)
 class Replayed:
-    """What replaying came to. `repeated`: lines beyond the first of a decision; `missing`: due, but in no file."""
+    """What replaying came to. `repeated`: lines beyond the first of a decision; `missing`: due, but in no file.
+
+    `python`: the version that decided again.
+    """
 
     receipts: int = 0
     equal: int = 0
     repeated: int = 0
     unequal: list[Unequal] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    python: str = sys.version.split()[0]
 
 
 def replay_files(files: Iterable[Path], policies: PolicyStore, expected: Iterable[str] = ()) -> Replayed:
     """Replay every line of `files`; a file that cannot be read to its end counts as one unequal line."""
-    result, seen = Replayed(), Counter[str]()
+    result, seen, replayer = Replayed(), Counter[str](), Replayer(policies)
     for file in files:
         number = 0
         try:
             for number, line in enumerate(receipt_lines(file), 1):
-                verdict = replay(line, policies)
+                verdict = replayer.replay(line)
                 result.receipts += 1
                 result.equal += verdict.equal
                 seen[verdict.decision_id or f"{file}:{number}"] += 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from policy_engine.selection import Option, ranked
 from policy_lang.ir import PPM, Cascade, Check, PickTerm
 
-__all__ = ["CascadePlan", "lay_out"]
+__all__ = ["CascadePlan", "chain_cost", "lay_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,24 @@ def lay_out(cascade: Cascade, pool: Sequence[Option], pick: tuple[PickTerm, ...]
             steps.append(ranked(usable, pick)[0])
     if len(steps) < 2:
         return None
-    beyond = steps[-1].cost_nanodollars
-    for option in reversed(steps[1:-1]):
-        beyond = option.cost_nanodollars + _failing(option) * beyond // PPM
-    first = steps[0]
+    costs = [step.cost_nanodollars for step in steps]
+    passes = [step.estimate.success_ppm for step in steps]
+    beyond = chain_cost(costs[1:], passes[1:])
     return CascadePlan(
         steps=tuple(steps),
         checks=cascade.escalate,
-        cost_nanodollars=first.cost_nanodollars + _failing(first) * beyond // PPM,
-        direct_nanodollars=steps[-1].cost_nanodollars,
-        break_even_ppm=_break_even(first.cost_nanodollars, beyond, steps[-1].cost_nanodollars),
+        cost_nanodollars=chain_cost(costs, passes),
+        direct_nanodollars=costs[-1],
+        break_even_ppm=_break_even(costs[0], beyond, costs[-1]),
     )
 
 
-def _failing(option: Option) -> int:
-    return PPM - option.estimate.success_ppm
+def chain_cost(costs: Sequence[int], passes_ppm: Sequence[int]) -> int:
+    """Expected nano-dollars of calling one after the other until one passes."""
+    expected = costs[-1]
+    for cost, passes in reversed(list(zip(costs[:-1], passes_ppm[:-1], strict=True))):
+        expected = cost + (PPM - passes) * expected // PPM
+    return expected
 
 
 def _break_even(first: int, beyond: int, direct: int) -> int:

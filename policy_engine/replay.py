@@ -165,9 +165,8 @@ def _replayed(
         request, snapshot = _request(receipt["request"]), _snapshot(receipt)
         circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
         inline = "inline" in receipt["request"]
-        for tried in (table, compile_table(known[0], _catalog(receipt), known[1], inline=inline)):
-            if tried is None:
-                continue
+        for remembered in (table, None) if table else (None,):
+            tried = remembered or compile_table(known[0], _catalog(receipt), known[1], inline=inline)
             if tried.policy_fingerprint != receipt["fingerprints"]["policy"]:
                 return ReplayVerdict(decision_id, False, "fingerprints.policy"), None
             again = _sealed_again(request, tried, snapshot, circumstances)

@@ -66,11 +66,13 @@ class _Tree:
         self.clusters: dict[str, set[str]] = defaultdict(set)
         by_task, by_arm = defaultdict(list), defaultdict(list)
         for (cluster, task, arm), found in self.cell_evidence.items():
+            by_task[task, arm].append(leaves[cluster, task, arm])
+            by_arm[arm].append(leaves[cluster, task, arm])
+            if found == _NOTHING:
+                continue  # faults of the provider alone say how long it took, not that anybody has tried the arm
             self.task_evidence[task, arm] += found
             self.arm_evidence[arm] += found
             self.clusters[task].add(cluster)
-            by_task[task, arm].append(leaves[cluster, task, arm])
-            by_arm[arm].append(leaves[cluster, task, arm])
         self.arms = sorted({*self.arm_evidence, *priors})
         self.task_sums = {key: merge_sums(parts) for key, parts in by_task.items()}
         self.arm_sums = {arm: merge_sums(by_arm[arm]) for arm in self.arms}

@@ -201,7 +201,8 @@ def _leaves(rows: Iterable[CellRow], generations: Mapping[str, int], now_ms: int
 def _counted(leaves: Mapping[Leaf, Sums]) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for (_, _, arm), sums in leaves.items():
-        counts[arm] += sums.get("c", 0)
+        if sums.get("c", 0):
+            counts[arm] += sums["c"]
     return dict(sorted(counts.items()))
 
 

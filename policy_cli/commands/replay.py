@@ -16,42 +16,51 @@ __all__ = ["replay", "replay_sealed"]
 
 _SHOWN = 20
 _Existing = click.Path(exists=True, path_type=Path)
+_Program = click.Path(exists=True, dir_okay=False, executable=True, path_type=Path)
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=_Existing)
 @click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
 @click.option("--expect", type=_Existing, help="File of decision ids, one a line, that must be among the receipts.")
+@click.option("--python", type=_Program, help="Another interpreter to decide again with, 3.11 or newer.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def replay(sources: tuple[Path, ...], policies: Path | None, expect: Path | None, form: str) -> None:
+def replay(
+    sources: tuple[Path, ...], policies: Path | None, expect: Path | None, python: Path | None, form: str
+) -> None:
     """Replay the receipts in SOURCES: JSONL(.gz) files, or folders of them with `policies/` inside or beside.
 
     Exits with 1 if a receipt is not reproduced byte for byte, or if one that was expected is missing.
     """
-    result = replay_sealed(list(sources), policies, expect)
+    result = replay_sealed(list(sources), policies, expect, python)
     if form == "json":
         click.echo(json.dumps(result))
     else:
-        say("\n".join(_lines(result)))
+        say("\n".join(_lines(result, python)))
     if result["unequal"] or result["missing"]:
         sys.exit(FINDINGS)
 
 
-def replay_sealed(sources: list[Path], policies: Path | None = None, expect: Path | None = None) -> dict[str, Any]:
+def replay_sealed(
+    sources: list[Path], policies: Path | None = None, expect: Path | None = None, python: Path | None = None
+) -> dict[str, Any]:
     """Replay in a sealed process; the summary as `replaying.Replayed` lays it out. ToolError when it could not run."""
     from policy_cli.sandbox import run_sealed
 
     options = ["--policies", str(policies.resolve())] if policies else []
     options += ["--expect", str(expect.resolve())] if expect else []
-    done = run_sealed("policy_cli.replaying", [*options, *(str(source.resolve()) for source in sources)])
+    arguments = [*options, *(str(source.resolve()) for source in sources)]
+    done = run_sealed("policy_cli.replaying", arguments, str(python or sys.executable))
     if done.returncode:
         raise ToolError(done.stderr.strip() or f"the sealed process ended with {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(result: dict[str, Any], python: Path | None) -> list[str]:
     lines = [f"{result['equal']} of {result['receipts']} receipts byte-equal, clock and sockets blocked"]
+    if python is not None:
+        lines[0] += f", Python {result['python']}"
     if result["repeated"]:
         lines.append(f"{result['repeated']} delivered more than once")
     for found in result["unequal"][:_SHOWN]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,22 @@ import pytest
 def test_every_receipt_is_reproduced_in_a_sealed_process(run, receipts):
     done = run("replay", receipts)
     assert (done.exit_code, done.stdout) == (0, "20 of 20 receipts byte-equal, clock and sockets blocked\n")
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13])
+def test_another_interpreter_decides_the_same(run, receipts, minor):
+    found = sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/python"))
+    if not found:
+        pytest.skip(f"not run: needs python3.{minor}")
+    done = run("replay", receipts, "--python", found[0])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"20 of 20 receipts byte-equal, clock and sockets blocked, Python 3.{minor}.")
+
+
+def test_a_program_that_is_no_interpreter_is_a_tool_error(run, receipts):
+    done = run("replay", receipts, "--python", "/bin/false")
+    assert done.exit_code == 2
+    assert "the sealed process ended with 1" in done.stderr
 
 
 def test_an_altered_receipt_is_named_with_what_is_wrong(run, receipts):

@@ -1,0 +1,79 @@
+"""`pointsman price`: what stored decisions cost at the prices of another day."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from policy_cli.console import say
+from policy_cli.exits import FINDINGS, ToolError
+from policy_cli.units import dollars
+
+if TYPE_CHECKING:
+    from policy_cli.pricing import Priced, Sum
+
+__all__ = ["price"]
+
+_SHOWN = 10
+_Existing = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=_Existing)
+@click.option("--as-of", "day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The day whose prices to use.")
+@click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def price(sources: tuple[Path, ...], day: datetime, policies: Path | None, form: str) -> None:
+    """Price the decisions in SOURCES, receipt files or folders of them, as of another day.
+
+    What served and the tokens stay what they were; folders named `outcomes` add what the calls did cost. Exits with 1
+    if an arm has no price on that day or a line cannot be read; both are left out of the sums and named.
+    """
+    from policy_cli.pricing import outcome_files, price_files, price_list
+    from policy_cli.receipts import ReceiptFileError, policies_beside, receipt_files
+    from policy_lang.catalog import default_catalog
+
+    names, date = list(sources), day.date().isoformat()
+    catalog = default_catalog()
+    try:
+        files, store = receipt_files(names), policies_beside(names, policies)
+    except ReceiptFileError as problem:
+        raise ToolError(str(problem)) from None
+    result = price_files(files, outcome_files(names), store, price_list(catalog, date))
+    if form == "json":
+        click.echo(json.dumps({"as_of": date, "catalog": catalog.fingerprint, **asdict(result)}, sort_keys=True))
+    else:
+        say("\n".join(_lines(result, date)))
+    if result.unpriced or result.unreadable:
+        sys.exit(FINDINGS)
+
+
+def _lines(result: Priced, date: str) -> list[str]:
+    lines = [f"{result.decisions} decisions at the prices of {date}", ""]
+    lines.append(f"{'':28}{'calls':>8}{'recorded':>14}{date:>14}{'change':>9}")
+    for name, sums in (("expected of what served", result.expected), ("expected of the baseline", result.baseline)):
+        lines.append(_row(name, sums))
+    if result.spent.calls:
+        lines.append(_row("spent, as reported", result.spent))
+        lines.append(
+            f"{'  the baseline, same tokens':28}{result.spent_baseline.calls:>8}{'':>14}"
+            f"{dollars(result.spent_baseline.repriced):>14}"
+        )
+    lines += ["", "by arm"] + [_row(f"  {arm}", sums) for arm, sums in sorted(result.arms.items())]
+    lines += [f"no price on {date}: {arm} ({count} left out)" for arm, count in sorted(result.unpriced.items())]
+    if result.list_service:
+        lines.append(f"{result.list_service} decisions priced at list: their policy is not at hand")
+    lines += [f"unreadable {what}" for what in result.unreadable[:_SHOWN]]
+    hidden = len(result.unreadable) - _SHOWN
+    return lines + ([f"and {hidden} more; --format json lists all"] if hidden > 0 else [])
+
+
+def _row(name: str, sums: Sum) -> str:
+    change = f"{(sums.repriced - sums.recorded) / sums.recorded:+.1%}" if sums.recorded else "-"
+    return f"{name:28}{sums.calls:>8}{dollars(sums.recorded):>14}{dollars(sums.repriced):>14}{change:>9}"
