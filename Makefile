@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
-	$(BIN)/pointsman demo $(ARGS)
+	@$(BIN)/pointsman demo $(ARGS)
 
 test: .venv/test.stamp .venvs/sam/stamp
 	@.ci/checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -58,20 +59,31 @@ def _entry(module: str, name: str) -> Callable[[Mapping[str, Any], _Context], An
 
 @contextmanager
 def fresh_functions() -> Iterator[None]:
-    """Inside, `functions` is imported anew: the clients and caches that handlers keep are those of one stack."""
-    before = _loaded()
-    for name in before:
-        del sys.modules[name]
+    """Inside, `functions` is imported anew: the clients, caches and loggers that handlers keep are one stack's."""
+    modules, loggers = _taken(sys.modules, _is_ours), _taken(logging.root.manager.loggerDict, _is_powertools)
     try:
         yield
     finally:
-        for name in _loaded():
-            del sys.modules[name]
-        sys.modules.update(before)
+        _taken(sys.modules, _is_ours)
+        _taken(logging.root.manager.loggerDict, _is_powertools)
+        sys.modules.update(modules)
+        logging.root.manager.loggerDict.update(loggers)
 
 
-def _loaded() -> dict[str, Any]:
-    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == _PACKAGE}
+def _taken(everything: dict[str, Any], wanted: Callable[[str, Any], bool]) -> dict[str, Any]:
+    found = {name: value for name, value in everything.items() if wanted(name, value)}
+    for name in found:
+        del everything[name]
+    return found
+
+
+def _is_ours(name: str, _: Any) -> bool:
+    return name.split(".")[0] == _PACKAGE
+
+
+def _is_powertools(_: str, logger: Any) -> bool:
+    # Powertools marks the loggers it has set up, and leaves their level and stream alone from then on.
+    return getattr(logger, "init", False) is True
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,9 +68,10 @@ class Template:
     schedules: tuple[Schedule, ...]
 
 
-def read_template(path: Path = TEMPLATE, parameters: Mapping[str, Any] | None = None) -> Template:
+@cache
+def read_template(path: Path = TEMPLATE) -> Template:
     """Transform the template as AWS would and read what the local server needs. TemplateError where it cannot."""
-    document = _transformed(path, dict(parameters or {}))
+    document = _transformed(path)
     resources = document["Resources"]
     aliases = {name: r["Properties"]["FunctionName"]["Ref"] for name, r in _of(resources, "AWS::Lambda::Alias")}
     with_url = {aliases[r["Properties"]["TargetFunctionArn"]["Ref"]] for _, r in _of(resources, "AWS::Lambda::Url")}
@@ -86,7 +88,7 @@ def read_template(path: Path = TEMPLATE, parameters: Mapping[str, Any] | None = 
     )
 
 
-def _transformed(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+def _transformed(path: Path) -> dict[str, Any]:
     try:
         document = yaml_parse(path.read_text())
     except FileNotFoundError:
@@ -98,7 +100,7 @@ def _transformed(path: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     metrics = Metrics("local", DummyMetricsPublisher())
     # All that is asked of a session is its region, and a real one would read the user's AWS settings.
     translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION), metrics=metrics)
-    transformed: dict[str, Any] = translator.translate(document, parameters)
+    transformed: dict[str, Any] = translator.translate(document, {})
     metrics.publish()
     return transformed
 

@@ -236,9 +236,12 @@ class Cloud:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def wire():
-    """One botocore session for all tests: loading the service models takes longer than most of them."""
+    """One botocore session for a file: loading the service models takes longer than most tests.
+
+    No longer than that, because tests elsewhere give the process sessions of their own.
+    """
     with moto.mock_aws():
         return Wire()
 

@@ -133,3 +133,12 @@ def test_what_was_answered_is_kept_when_the_stack_closes_under_load(acme, filed)
     for thread in threads:
         thread.join()
     assert stack.kept == sorted(answered)
+
+
+def test_loggers_are_a_stacks_own(acme, now_ms, capsys):
+    printed = []
+    for verbose in (True, False, True):
+        with LocalStack(clock=VirtualClock(now_ms), verbose=verbose) as stack:
+            acme(stack).decide()
+        printed.append('"service":"route"' in capsys.readouterr().out)
+    assert printed == [True, False, True]
