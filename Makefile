@@ -1,4 +1,4 @@
-# make demo | test | bench | catalog | artifacts | lock | clean
+# make demo | test | e2e | bench | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test bench catalog artifacts lock clean
+.PHONY: demo test e2e bench catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
@@ -24,7 +24,11 @@ bench: .venv/test.stamp
 catalog: .venvs/catalog/stamp
 	.venvs/catalog/bin/python -m policy_cli.catalog build
 
-# The zip files that `sam deploy` would upload: cross-built for arm64, needs a python3.13.
+# `sam build` and `sam deploy` of the template as it is, into an emulator on the loopback interface; needs a python3.13.
+e2e: .venvs/sam/stamp
+	@.ci/e2e
+
+# What `sam deploy` would upload, held to its size and built twice; needs a python3.13.
 artifacts: .venvs/sam/stamp
 	@.ci/artifacts
 

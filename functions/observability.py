@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
@@ -22,7 +22,7 @@ def observe(
     facts: Mapping[str, Any],
     *,
     failed: bool = False,
-    milliseconds: Mapping[str, int] | None = None,
+    milliseconds: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Log `facts` under `message` and emit `counts` (and `milliseconds`) with the service as the only dimension.
 
@@ -34,8 +34,9 @@ def observe(
     metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE, service=service)
     for name, value in counts.items():
         metrics.add_metric(name, "Count", value)
-    for name, value in (milliseconds or {}).items():
-        metrics.add_metric(name, "Milliseconds", value)
+    for name, values in (milliseconds or {}).items():
+        for value in values:
+            metrics.add_metric(name, "Milliseconds", value)
     if counts or milliseconds:
         metrics.flush_metrics()
 

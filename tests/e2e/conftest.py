@@ -4,12 +4,13 @@ import gzip
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -109,13 +110,23 @@ def aws(endpoint, environment):
 
 @pytest.fixture(scope="session")
 def stack(endpoint, aws, environment):
-    """Outputs by name and physical ids by logical name, of the template as it stands and with its defaults."""
+    """Outputs by name and physical ids by logical name, of the template as it stands."""
     command = [SAM, "deploy", "--template-file", BUILT, "--stack-name", STACK, "--resolve-s3", "--no-progressbar"]
     command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    # The one thing that ministack's CloudFormation does not know is AWS::Athena::NamedQuery.
+    command += ["--parameter-overrides", "SavedQueries=false"]
     # Not from the checkout: a deployer's own samconfig.toml must not matter.
-    ended = subprocess.run(command, cwd=environment["HOME"], env=environment, capture_output=True, text=True, timeout=180)
+    ended = subprocess.run(
+        command, cwd=environment["HOME"], env=environment, capture_output=True, text=True, timeout=180
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return Deployed(aws, environment)
+    deployed = Deployed(aws, environment)
+    # AWS lets sqs:SendMessage send batches too; ministack asks for an action that IAM does not have.
+    for role in ("IngestRole", "LearnRole"):
+        statement = {"Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        aws("iam").put_role_policy(RoleName=deployed.ids[role], PolicyName="batches", PolicyDocument=document)
+    return deployed
 
 
 class Deployed:
@@ -177,10 +188,28 @@ class Deployed:
         return [each["message"] for each in found]
 
     def cells(self, tenant):
-        """Statistics items of a tenant."""
+        """Outcomes counted for a tenant, by cell."""
         pages = self.aws("dynamodb").get_paginator("scan").paginate(TableName=self.ids["StatisticsTable"])
-        items = [item for page in pages for item in page["Items"]]
-        return [each for each in items if each["sk"]["S"].startswith("cell#") and each["pk"]["S"].startswith(tenant)]
+        found = [item for page in pages for item in page["Items"] if item["sk"]["S"].startswith("cell#")]
+        return {each["sk"]["S"]: int(each["c"]["N"]) for each in found if each["pk"]["S"].startswith(f"{tenant}#")}
+
+    def athena(self, query, eventually):
+        """Rows of a query in the stack's own database and workgroup, as text."""
+        athena = self.aws("athena")
+        started = athena.start_query_execution(
+            QueryString=query,
+            QueryExecutionContext={"Database": self.outputs["AnalysisDatabase"]},
+            WorkGroup=self.outputs["AnalysisWorkGroup"],
+        )["QueryExecutionId"]
+
+        def ended():
+            status = athena.get_query_execution(QueryExecutionId=started)["QueryExecution"]["Status"]
+            return status if status["State"] not in ("QUEUED", "RUNNING") else None
+
+        status = eventually(ended, "a query's end")
+        assert status["State"] == "SUCCEEDED", status
+        rows = athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"]
+        return [[datum["VarCharValue"] for datum in row["Data"]] for row in rows[1:]]
 
 
 @pytest.fixture(scope="session")
@@ -216,14 +245,14 @@ def _answers(port):
 
 @contextmanager
 def _running(command, **options):
-    """In a session of its own, so that the workers it starts end with it."""
+    """In a session of its own, so that the workers it starts end with it. Nothing it holds is worth a long goodbye."""
     process = subprocess.Popen(command, start_new_session=True, **options)
     try:
         yield process
     finally:
         process.terminate()
-        try:
-            process.wait(3)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
