@@ -1,4 +1,4 @@
-# make demo | test | e2e | bench | catalog | artifacts | lock | clean
+# make demo | test | e2e | bench | cold-start | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test e2e bench catalog artifacts lock clean
+.PHONY: demo test e2e bench cold-start catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
@@ -19,7 +19,12 @@ test: .venv/test.stamp .venvs/sam/stamp
 	@.ci/checks
 
 bench: .venv/test.stamp
-	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out bench/cold_start.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+# Under Lambda's own runtime and its emulator; needs a python3.13.
+cold-start: .venvs/sam/stamp
+	@python=$$(.ci/python3.13) || { echo "cold-start: not run: needs python3.13"; exit 0; }; \
+	$(MAKE) --no-print-directory .venvs/bench/stamp PYTHON=$$python && .venvs/bench/bin/python bench/cold_start.py
 
 catalog: .venvs/catalog/stamp
 	.venvs/catalog/bin/python -m policy_cli.catalog build
