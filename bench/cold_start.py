@@ -2,10 +2,10 @@
 
     make cold-start
 
-The emulator is the binary inside the aws-sam-cli wheel, the runtime is awslambdaric. Milliseconds of wall clock from the
-line `INIT REPORT`, median of nine rounds in which the variants take turns; what an empty handler needs is taken off. The
-emulator's own `Init Duration` counts something else. "no bytecode" is how a deployed function starts: what pip leaves in
-`__pycache__` is not part of an artifact, and /var/task cannot be written to; SnapStart takes its image after that.
+The emulator is the binary inside the aws-sam-cli wheel, the runtime is awslambdaric. Milliseconds of wall clock from
+the line `INIT REPORT`, nine rounds in which the variants take turns; what an empty handler needs is taken off. The
+emulator's own `Init Duration` counts something else. "no bytecode" is how a deployed function starts: what pip leaves
+in `__pycache__` is not part of an artifact, and /var/task cannot be written to; SnapStart takes its image after that.
 """
 
 from __future__ import annotations
