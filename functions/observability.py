@@ -12,6 +12,8 @@ __all__ = ["METRICS_NAMESPACE", "observe"]
 
 METRICS_NAMESPACE = "Pointsman"
 
+# EMF takes 100 values a metric; Powertools flushes by itself there, and warns when it is then told to flush nothing.
+_RECORD_VALUES = 99
 _loggers: dict[str, Logger] = {}
 
 
@@ -34,10 +36,12 @@ def observe(
     metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE, service=service)
     for name, value in counts.items():
         metrics.add_metric(name, "Count", value)
-    for name, values in (milliseconds or {}).items():
-        for value in values:
-            metrics.add_metric(name, "Milliseconds", value)
-    if counts or milliseconds:
+    measured = [(name, value) for name, values in (milliseconds or {}).items() for value in values]
+    for position, (name, value) in enumerate(measured, start=1):
+        metrics.add_metric(name, "Milliseconds", value)
+        if position % _RECORD_VALUES == 0:
+            metrics.flush_metrics()
+    if len(measured) % _RECORD_VALUES or (counts and not measured):
         metrics.flush_metrics()
 
 
