@@ -1,4 +1,4 @@
-# make demo | test | soak | bench | catalog | artifacts | lock | clean
+# make demo | test | soak | e2e | bench | cold-start | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test soak bench catalog artifacts lock clean
+.PHONY: demo test soak e2e bench cold-start catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
@@ -22,13 +22,24 @@ test: .venv/test.stamp .venvs/sam/stamp
 soak: .venv/test.stamp
 	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
 
+# Each script alone prints a table; those that compare with peers say how to install them. The learning benchmarks take long:
+# see docs/learning.md.
 bench: .venv/test.stamp .venvs/bench-engine/stamp
-	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out bench/cold_start.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+# Under Lambda's own runtime and its emulator; needs a python3.13.
+cold-start: .venvs/sam/stamp
+	@python=$$(.ci/python3.13) || { echo "cold-start: not run: needs python3.13"; exit 0; }; \
+	$(MAKE) --no-print-directory .venvs/bench-cold-start/stamp PYTHON=$$python && .venvs/bench-cold-start/bin/python bench/cold_start.py
 
 catalog: .venvs/catalog/stamp
 	.venvs/catalog/bin/python -m policy_cli.catalog build
 
-# The zip files that `sam deploy` would upload: cross-built for arm64, needs a python3.13.
+# `sam build` and `sam deploy` of the template as it is, into an emulator on the loopback interface; needs a python3.13.
+e2e: .venvs/sam/stamp
+	@.ci/e2e
+
+# What `sam deploy` would upload, held to its size and built twice; needs a python3.13.
 artifacts: .venvs/sam/stamp
 	@.ci/artifacts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
@@ -12,6 +12,8 @@ __all__ = ["METRICS_NAMESPACE", "observe"]
 
 METRICS_NAMESPACE = "Pointsman"
 
+# EMF takes 100 values a metric; Powertools flushes by itself there, and warns when it is then told to flush nothing.
+_RECORD_VALUES = 99
 _loggers: dict[str, Logger] = {}
 
 
@@ -22,7 +24,7 @@ def observe(
     facts: Mapping[str, Any],
     *,
     failed: bool = False,
-    milliseconds: Mapping[str, int] | None = None,
+    milliseconds: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Log `facts` under `message` and emit `counts` (and `milliseconds`) with the service as the only dimension.
 
@@ -34,9 +36,12 @@ def observe(
     metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE, service=service)
     for name, value in counts.items():
         metrics.add_metric(name, "Count", value)
-    for name, value in (milliseconds or {}).items():
+    measured = [(name, value) for name, values in (milliseconds or {}).items() for value in values]
+    for position, (name, value) in enumerate(measured, start=1):
         metrics.add_metric(name, "Milliseconds", value)
-    if counts or milliseconds:
+        if position % _RECORD_VALUES == 0:
+            metrics.flush_metrics()
+    if len(measured) % _RECORD_VALUES or (counts and not measured):
         metrics.flush_metrics()
 
 

@@ -47,12 +47,14 @@ class IngestSettings:
 class LearnSettings:
     statistics_table: str
     records_queue_url: str
+    telemetry_dead_letter_queue_url: str
     signing_secret_arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
     records_bucket: str
+    records_dead_letter_queue_url: str
 
 
 @dataclass(frozen=True, slots=True)

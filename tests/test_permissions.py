@@ -16,11 +16,13 @@ from policy_client.transport import Transport
 ENVELOPE = build_envelope(task_type="label", context_tokens=900, estimated_tokens=300)
 HOLDING = (
     "RecordsBucket",
+    "RecordsDeadLetterQueue",
     "RecordsQueue",
     "SigningSecret",
     "StateBucket",
     "StateTable",
     "StatisticsTable",
+    "TelemetryDeadLetterQueue",
     "TelemetryQueue",
 )
 POLICY = (Path(__file__).parents[1] / "samples/acme/support.policy").read_text()
@@ -96,12 +98,15 @@ def _live(stack, clock, running):
     with Client(stack.url, credentials, clock=clock, read_timeout=30, batch_age=1e9) as client:
         running[0] = "RouteRole"
         replies = [client.route(policy="acme/support", envelope=ENVELOPE) for _ in range(20)]
-        assert any(reply.explored for reply in replies)
+        while not any(reply.explored for reply in replies):
+            replies.append(client.route(policy="acme/support", envelope=ENVELOPE))
         running[0] = "IngestRole"
         for reply in replies:
             client.telemetry(reply, outcome="ok", input_tokens=90, output_tokens=9, quality=0.9)
         assert client.flush(30)
         for source in read_template().sources:
+            url = stack.resources.name(source.queue)
+            stack.resources.client("sqs").send_message(QueueUrl=url, MessageBody="poison")
             running[0] = source.function.replace("Function", "Role")
             assert _poller(stack, source).drain(retry=True)
         running[0] = "RouteRole"

@@ -1,16 +1,37 @@
 """What the deployed stack promises, read off the template as SAM transforms it (emulators drop half of these)."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
-from policy_cli.dev.template import Template, read_template
+import functions
+from policy_cli.dev.template import TEMPLATE, Template, read_template
+
+Nested = dict[str, dict[str, Any]]
+
+
+DATA_KEY = {"Fn::GetAtt": ["DataKey", "Arn"]}
 
 
 @pytest.fixture(scope="module")
 def template() -> Template:
     return read_template()
+
+
+@pytest.fixture(scope="module")
+def nested() -> Nested:
+    """The templates of infra/ by name."""
+    return {path.stem: yaml_parse(path.read_text()) for path in (TEMPLATE.parent / "infra").glob("*.yaml")}
+
+
+def resources(nested: Nested, name: str, kind: str) -> dict[str, dict[str, Any]]:
+    found = {logical: r for logical, r in nested[name]["Resources"].items() if r["Type"] == f"AWS::{kind}"}
+    assert found, f"{name} has no {kind}"
+    return found
 
 
 def of(template: Template, kind: str) -> dict[str, dict[str, Any]]:
@@ -100,7 +121,7 @@ def test_every_queue_has_a_dead_letter_queue_that_keeps_longer(template: Templat
         target = queues[redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]]
         assert target["MessageRetentionPeriod"] >= queues[name]["MessageRetentionPeriod"]
         assert redrive["maxReceiveCount"] >= 3
-    assert all(queue["SqsManagedSseEnabled"] for queue in queues.values())
+    assert all(queue["KmsMasterKeyId"] == DATA_KEY for queue in queues.values())
 
 
 def test_a_batch_in_work_is_not_delivered_again(template: Template) -> None:
@@ -167,7 +188,7 @@ def test_tables_expire_restore_and_encrypt(template: Template) -> None:
         assert declared["BillingMode"] == "PAY_PER_REQUEST", name
         assert declared["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
         assert declared["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-        assert declared["SSESpecification"] == {"SSEEnabled": True}
+        assert declared["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": DATA_KEY}
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
 
 
@@ -177,7 +198,9 @@ def test_buckets_are_private_encrypted_and_versioned(template: Template) -> None
         declared = bucket["Properties"]
         assert len(declared["PublicAccessBlockConfiguration"]) == 4
         assert all(declared["PublicAccessBlockConfiguration"].values())
-        assert declared["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (encryption,) = declared["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": DATA_KEY}
+        assert encryption["BucketKeyEnabled"] is True
         assert declared["VersioningConfiguration"] == {"Status": "Enabled"}
         assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
         (statement,) = guarded[name]["PolicyDocument"]["Statement"]
@@ -198,7 +221,9 @@ def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Templa
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()}
     assert groups == of(template, "Logs::LogGroup").keys()
     assert len(groups) == len(functions)
-    assert all(group["RetentionInDays"] for group in properties(template, "Logs::LogGroup").values())
+    for group in properties(template, "Logs::LogGroup").values():
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        assert group["KmsKeyId"] == DATA_KEY
 
 
 def test_functions_get_the_settings_they_read(template: Template) -> None:
@@ -209,3 +234,104 @@ def test_functions_get_the_settings_they_read(template: Template) -> None:
         needed = {name.upper() for name in getattr(settings, f"{kind}Settings").__dataclass_fields__}
         given = {name for name in function.environment if not name.startswith("POWERTOOLS_")}
         assert given == needed, function.name
+
+
+def test_the_key_rotates_and_serves_only_this_account_through_the_services_that_store(template: Template) -> None:
+    key = properties(template, "KMS::Key")["DataKey"]
+    assert key["EnableKeyRotation"] is True
+    assert of(template, "KMS::Key")["DataKey"]["DeletionPolicy"] == "Retain"
+    anybody = [each for each in key["KeyPolicy"]["Statement"] if each["Principal"] == {"AWS": "*"}]
+    for statement in anybody:
+        condition = statement["Condition"]["StringEquals"]
+        assert condition["kms:CallerAccount"] == {"Ref": "AWS::AccountId"}
+        services = [service["Fn::Sub"].partition(".")[0] for service in condition["kms:ViaService"]]
+        assert services == ["dynamodb", "s3", "secretsmanager", "sqs"]
+        assert not [action for action in statement["Action"] if "*" in action or "Delete" in action]
+    assert len(anybody) == 1
+
+
+def test_every_parameter_has_a_default_and_reserved_concurrency_is_off(template: Template) -> None:
+    parameters = template.document["Parameters"]
+    assert [name for name, parameter in parameters.items() if "Default" not in parameter] == []
+    route = properties(template, "Lambda::Function")["RouteFunction"]
+    reserved = {"Fn::If": ["RouteReserves", {"Ref": "RouteReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert route["ReservedConcurrentExecutions"] == reserved
+    assert parameters["RouteReservedConcurrency"]["Default"] == -1
+
+
+def test_nested_templates_get_every_parameter_they_declare_and_no_other(template: Template, nested: Nested) -> None:
+    stacks = properties(template, "CloudFormation::Stack")
+    assert {stack["TemplateURL"] for stack in stacks.values()} == {f"infra/{name}.yaml" for name in nested}
+    for stack in stacks.values():
+        declared = nested[stack["TemplateURL"].removeprefix("infra/").removesuffix(".yaml")]
+        assert stack["Parameters"].keys() == declared["Parameters"].keys()
+
+
+def test_partitions_are_projected_where_record_files_them(nested: Nested) -> None:
+    from functions.stores.keys import object_key
+
+    tables = {name: r["Properties"]["TableInput"] for name, r in resources(nested, "analysis", "Glue::Table").items()}
+    for name, table in tables.items():
+        settings = table["Parameters"]
+        assert settings["projection.enabled"] == "true"
+        assert settings["projection.tenant.type"] == "injected"
+        place = settings["storage.location.template"]["Fn::Sub"].replace("${!", "${")
+        for field, value in {"tenant": "acme", "dt": "2026-09-21", "hh": "14"}.items():
+            place = place.replace(f"${{{field}}}", value)
+        assert (
+            place + "x.jsonl.gz"
+            == f"s3://${{RecordsBucket}}/{object_key('acme', name.lower(), 1_790_000_000_000, 'x')}"
+        )
+        assert [key["Name"] for key in table["PartitionKeys"]] == ["tenant", "dt", "hh"]
+
+
+def test_queries_are_bounded_encrypted_and_forgotten(nested: Nested) -> None:
+    (group,) = resources(nested, "analysis", "Athena::WorkGroup").values()
+    bounds = group["Properties"]["WorkGroupConfiguration"]
+    assert bounds["EnforceWorkGroupConfiguration"] is True
+    assert bounds["BytesScannedCutoffPerQuery"] > 0
+    assert bounds["ResultConfiguration"]["EncryptionConfiguration"]["EncryptionOption"] == "SSE_KMS"
+    (bucket,) = resources(nested, "analysis", "S3::Bucket").values()
+    assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
+    assert bucket["Properties"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 7
+
+
+def test_saved_queries_name_a_tenant_and_a_day(nested: Nested) -> None:
+    """`injected` partitions can be read in no other way."""
+    for query in resources(nested, "analysis", "Athena::NamedQuery").values():
+        assert query["Condition"] == "WithQueries"
+        assert "WHERE tenant = 'acme' AND dt >= " in query["Properties"]["QueryString"]
+
+
+def test_every_queue_and_every_way_to_fail_has_an_alarm(template: Template, nested: Nested) -> None:
+    alarms = [alarm["Properties"] for alarm in resources(nested, "monitoring", "CloudWatch::Alarm").values()]
+    watched = {
+        (each["MetricName"], each["Dimensions"][0]["Value"].get("Ref"))
+        for each in alarms
+        if "AWS/" in each["Namespace"]
+    }
+    for name, queue in properties(template, "SQS::Queue").items():
+        metric = "ApproximateAgeOfOldestMessage" if "RedrivePolicy" in queue else "ApproximateNumberOfMessagesVisible"
+        assert (metric, name) in watched
+    assert {("Errors", "RouteFunction"), ("Throttles", "RouteFunction"), ("Errors", "WatchFunction")} <= watched
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == {"Fn::If": ["Notifies", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        assert alarm["TreatMissingData"] in ("notBreaching", "breaching")
+
+
+def test_dashboard_and_alarms_read_only_metrics_that_functions_emit(nested: Nested) -> None:
+    """The names are looked for where they are emitted: a misspelt metric would stay silent for ever."""
+    emitted = "".join(path.read_text() for path in Path(functions.__path__[0]).rglob("*.py"))
+    emitted += "".join(f'"Telemetry{state}"' for state in ("Applied", "Duplicate", "Late", "Rejected"))
+    ours = {
+        alarm["Properties"]["MetricName"]
+        for alarm in resources(nested, "monitoring", "CloudWatch::Alarm").values()
+        if alarm["Properties"]["Namespace"] == "Pointsman"
+    }
+    (board,) = resources(nested, "monitoring", "CloudWatch::Dashboard").values()
+    widgets = json.loads(board["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    for widget in widgets:
+        assert widget["x"] + widget["width"] <= 24
+        ours |= {metric[1] for metric in widget["properties"]["metrics"] if metric[0] == "Pointsman"}
+    assert [name for name in sorted(ours) if f'"{name}"' not in emitted] == []
+    assert len(ours) >= 15

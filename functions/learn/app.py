@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ from functions.settings import LearnSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import ConflictError, StoreError
 from functions.stores.messages import MessageError, RecordLines, pack_lines, split_lines, unpack_telemetry
-from functions.stores.queues import Queue
+from functions.stores.queues import DeadLetters, Queue
 from functions.stores.secrets import KeyRing
 from functions.stores.statistics import StatisticsStore, transactions
 from policy_engine.settlement import (
@@ -28,15 +28,17 @@ from policy_engine.settlement import (
     record_state,
     settle,
 )
+from policy_lang.vocabulary import OUTCOMES
 
 __all__ = ["Learner", "handler"]
 
 
 @dataclass(slots=True)
 class _Batch:
-    """One delivery: settlements by message id, and the messages that must come again, with why."""
+    """One delivery: settlements by message id; messages given up and messages that must come again, with why."""
 
     settled: dict[str, list[Settlement]] = field(default_factory=dict)
+    poison: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def remaining(self) -> list[Settlement]:
@@ -50,12 +52,14 @@ class Learner:
 
     Powertools' BatchProcessor hands over one message at a time; here the batch is one unit, because grouping it by cell
     before writing is what keeps the cost per record low. Its contract is kept by hand: what failed, and only that, is
-    named in `batchItemFailures`. A message is acknowledged after its effects and its outcome records are durable.
+    named in `batchItemFailures`. A message is acknowledged after its effects and its outcome records are durable, or
+    after it has been set aside with the reason why it can have neither.
     """
 
-    def __init__(self, statistics: StatisticsStore, outcomes: Queue, keys: KeyRing) -> None:
+    def __init__(self, statistics: StatisticsStore, outcomes: Queue, dead: DeadLetters, keys: KeyRing) -> None:
         self._statistics = statistics
         self._outcomes = outcomes
+        self._dead = dead
         self._keys = keys
 
     def absorb(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +69,7 @@ class Learner:
         states = {each.telemetry.record_id: _field_states(each, owners) for each in batch.remaining()}
         self._recorded(batch, states)
         # Asked again: if the outcome records could not be queued, all of it is counted when the batch comes again.
-        _report(batch, [record_state(each, states[each.telemetry.record_id]) for each in batch.remaining()])
+        _report(batch, {each.telemetry.record_id: states[each.telemetry.record_id] for each in batch.remaining()})
         return {"batchItemFailures": [{"itemIdentifier": message} for message in batch.failed]}
 
     def _judged(self, messages: Iterable[Mapping[str, Any]]) -> _Batch:
@@ -75,7 +79,8 @@ class Learner:
             try:
                 accepted[message["messageId"]] = unpack_telemetry(message["body"])
             except MessageError as poison:
-                batch.failed[message["messageId"]] = str(poison)
+                kept = self._dead.take(message, str(poison))
+                (batch.failed if kept else batch.poison)[message["messageId"]] = kept or str(poison)
         if accepted:
             newest_ms = max(each.received_ms for telemetry in accepted.values() for each in telemetry)
             try:
@@ -138,9 +143,11 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def learner() -> Learner:
     """The environment's learner, built from its settings."""
     settings = load(LearnSettings)
+    sqs = clients.patient("sqs")
     return Learner(
         StatisticsStore(clients.patient("dynamodb"), settings.statistics_table),
-        Queue(clients.patient("sqs"), settings.records_queue_url, "records_unavailable"),
+        Queue(sqs, settings.records_queue_url, "records_unavailable"),
+        DeadLetters(sqs, settings.telemetry_dead_letter_queue_url),
         KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn),
     )
 
@@ -156,14 +163,36 @@ def _field_states(settlement: Settlement, owners: Mapping[MarkerKey, str]) -> di
     return states
 
 
-def _report(batch: _Batch, states: Iterable[State]) -> None:
-    found = Counter(states)
+def _report(batch: _Batch, states: Mapping[str, Mapping[Field, State]]) -> None:
+    found = Counter(record_state(each, states[each.telemetry.record_id]) for each in batch.remaining())
+    told = [each for each in batch.remaining() if states[each.telemetry.record_id].get("outcome") == "applied"]
     counts = {f"Telemetry{state.capitalize()}": found[state] for state in ("applied", "duplicate", "late", "rejected")}
     facts: dict[str, Any] = {"messages": len(batch.settled), **counts}
     if batch.failed:
         facts["failed"] = batch.failed
         counts["MessagesFailed"] = len(batch.failed)
-    observe("learn", "learned", counts, facts, failed=bool(batch.failed))
+    if batch.poison:
+        facts["poison"] = batch.poison
+        counts["MessagesPoisoned"] = len(batch.poison)
+    observe(
+        "learn",
+        "learned",
+        counts | _outcome_counts(told),
+        facts,
+        failed=bool(batch.failed or batch.poison),
+        milliseconds={"Latency": [ms for each in told if (ms := each.telemetry.record.latency_ms) is not None]},
+    )
+
+
+def _outcome_counts(told: Sequence[Settlement]) -> dict[str, int]:
+    """What the dashboard's rates are made of, over the records whose outcome was applied."""
+    records = [each.telemetry.record for each in told]
+    return {
+        "FirstHops": sum(record.hop == 0 for record in records),
+        "LaterHops": sum(record.hop > 0 for record in records),
+        "ModelFaults": sum(OUTCOMES[record.outcome] == "model" for record in records if record.outcome),
+        "CostMicrodollars": sum(each.cost_nanodollars or 0 for each in told) // 1000,
+    }
 
 
 if running_in_lambda():

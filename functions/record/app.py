@@ -13,6 +13,7 @@ from functions.settings import RecordSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import StoreError
 from functions.stores.messages import MessageError, RecordLines, unpack_lines
+from functions.stores.queues import DeadLetters
 from functions.stores.records import Records
 from policy_engine.receipt import ReceiptError, open_sealed
 
@@ -27,14 +28,23 @@ class Recorder:
     that is delivered again in other company is filed again.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, dead: DeadLetters) -> None:
         self._records = records
+        self._dead = dead
 
     def file(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Write one object per tenant, kind and hour; the answer names the messages to deliver again."""
+        """Write one object per tenant, kind and hour; the answer names the messages to deliver again.
+
+        What is not a whole and unaltered batch is set aside with the reason.
+        """
         failed: dict[str, str] = {}
+        poison: dict[str, str] = {}
         written: Counter[str] = Counter()
-        for (tenant, kind, hour), batches in _sorted_out(event["Records"], failed).items():
+        found = _sorted_out(event["Records"], poison)
+        for message in event["Records"]:
+            if (reason := poison.get(message["messageId"])) and (kept := self._dead.take(message, reason)):
+                failed[message["messageId"]] = kept
+        for (tenant, kind, hour), batches in found.items():
             lines = [line for batch in batches.values() for line in batch.lines]
             try:
                 self._records.write(tenant, _FOLDERS[kind], hour * _HOUR_MS, batches, lines)
@@ -47,7 +57,10 @@ class Recorder:
         if failed:
             facts["failed"] = failed
             counts["MessagesFailed"] = len(failed)
-        observe("record", "recorded", counts, facts, failed=bool(failed))
+        if poison:
+            facts["poison"] = poison
+            counts["MessagesPoisoned"] = len(poison)
+        observe("record", "recorded", counts, facts, failed=bool(failed or poison))
         return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}
 
 
@@ -60,20 +73,23 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def recorder() -> Recorder:
     """The environment's recorder, built from its settings."""
     settings = load(RecordSettings)
-    return Recorder(Records(clients.patient("s3"), settings.records_bucket))
+    return Recorder(
+        Records(clients.patient("s3"), settings.records_bucket),
+        DeadLetters(clients.patient("sqs"), settings.records_dead_letter_queue_url),
+    )
 
 
 def _sorted_out(
-    messages: Iterable[Mapping[str, Any]], failed: dict[str, str]
+    messages: Iterable[Mapping[str, Any]], bad: dict[str, str]
 ) -> dict[tuple[str, str, int], dict[str, RecordLines]]:
-    """Batches by message id under (tenant, kind, hour); what is not a whole and unaltered batch goes to `failed`."""
+    """Batches by message id under (tenant, kind, hour); what is not a whole and unaltered batch goes to `bad`."""
     found: dict[tuple[str, str, int], dict[str, RecordLines]] = defaultdict(dict)
     for message in messages:
         try:
             batch = unpack_lines(message["body"])
             _check(batch)
         except (MessageError, ReceiptError) as poison:
-            failed[message["messageId"]] = str(poison)
+            bad[message["messageId"]] = str(poison)
         else:
             found[batch.tenant, batch.kind, batch.at_ms // _HOUR_MS][message["messageId"]] = batch
     return found

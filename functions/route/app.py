@@ -170,7 +170,10 @@ def _facts(decision: Decision) -> dict[str, Any]:
 
 def _counts(decision: Decision) -> dict[str, int]:
     degraded = decision.circumstances.degraded
-    return {"Decisions": 1, "Explored": int(decision.explored), "Degraded": int(degraded)}
+    outlook = decision.cell.outlook
+    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.arm)
+    counts = {"Explored": decision.explored, "Diverted": diverted, "Degraded": degraded}
+    return {"Decisions": 1, **{name: int(counted) for name, counted in counts.items()}}
 
 
 if running_in_lambda():

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.session import Session, get_session
 
 __all__ = ["impatient", "patient"]
@@ -25,6 +26,15 @@ def patient(service: str) -> Any:
     return _session().create_client(service, config=_PATIENT)
 
 
+class _OwnServices(Loader):
+    """Finds the models of our services. botocore's own lists the folders of all of AWS first, on every cold start."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+        return ["dynamodb", "s3", "secretsmanager", "sqs"]
+
+
 @cache
 def _session() -> Session:
-    return get_session()
+    session = get_session()
+    session.register_component("data_loader", _OwnServices())
+    return session

@@ -1,8 +1,8 @@
-"""An SQS queue to send to. Receiving is the event source's work, never ours."""
+"""SQS queues to send to. Receiving is the event source's work, never ours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from functions.stores.errors import StoreError, reaching
@@ -10,7 +10,7 @@ from functions.stores.errors import StoreError, reaching
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
-__all__ = ["Queue"]
+__all__ = ["DeadLetters", "Queue"]
 
 _BATCH_MESSAGES = 10
 _BATCH_BYTES = 256 * 1024
@@ -48,6 +48,33 @@ class Queue:
             left = {position: left[position] for position in failed}
             cause = ", ".join(sorted(set(failed.values())))
         raise StoreError(self._code, f"the queue refused {len(left)} messages", cause)
+
+
+class DeadLetters:
+    """The dead-letter queue of an event source. SQS moves a message there in the end, but cannot say why."""
+
+    def __init__(self, sqs: SQSClient, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def take(self, message: Mapping[str, Any], reason: str) -> str | None:
+        """Forward a message that can never be worked off, with the attribute `reason`.
+
+        Returns why that was not possible; then the message has to come again, and SQS moves it in the end.
+        """
+        attributes = {"reason": reason, "message": message["messageId"]}
+        try:
+            with reaching("dead_letters_unavailable", "the dead-letter queue"):
+                self._sqs.send_message(
+                    QueueUrl=self._url,
+                    MessageBody=message["body"],
+                    MessageAttributes={
+                        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                    },
+                )
+        except StoreError as outage:
+            return f"{reason} ({outage.code})"
+        return None
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

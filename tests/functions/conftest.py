@@ -59,6 +59,9 @@ ENVELOPE = {
 }
 
 
+QUEUES = ("telemetry", "records", "telemetry-dead", "records-dead")
+
+
 class Wire:
     """What passes between the stores and AWS: every attempt is noted, and may be made to fail."""
 
@@ -92,7 +95,7 @@ class Cloud:
         for passed in (self.calls, self.faults, self.lost):
             passed.clear()
         self.dynamodb, self.s3, self.sqs = (clients.patient(name) for name in ("dynamodb", "s3", "sqs"))
-        self.queues = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("telemetry", "records")}
+        self.queues = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
         for table in ("state", "statistics"):
             self._create_table(table)
         for bucket in ("state-bucket", "records-bucket"):
@@ -112,6 +115,8 @@ class Cloud:
             "RECORDS_BUCKET": "records-bucket",
             "TELEMETRY_QUEUE_URL": self.queues["telemetry"],
             "RECORDS_QUEUE_URL": self.queues["records"],
+            "TELEMETRY_DEAD_LETTER_QUEUE_URL": self.queues["telemetry-dead"],
+            "RECORDS_DEAD_LETTER_QUEUE_URL": self.queues["records-dead"],
             "SIGNING_SECRET_ARN": self.secret,
             "STATE_MAX_AGE_MS": "30000",
         }
@@ -179,6 +184,18 @@ class Cloud:
                 self.sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
                 taken.append({"messageId": message["MessageId"], "body": message["Body"]})
         return taken
+
+    def dead(self, queue):
+        """Body and reason of every message set aside, by the id it had; they are gone from the dead-letter queue."""
+        found, url = {}, self.queues[f"{queue}-dead"]
+        while taken := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]):
+            if "Messages" not in taken:
+                return found
+            for message in taken["Messages"]:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+                found[told["message"]] = (message["Body"], told["reason"])
+        return found
 
     def learn(self, messages):
         return [

@@ -254,9 +254,25 @@ def test_a_poisonous_message_delays_nobody(cloud, decisions, tell, report):
         {"messageId": "not ours", "body": '{"records":[]}'},
         {"messageId": "altered", "body": good[0]["body"].replace('"hop":0', '"hop":-1')},
     ]
-    assert cloud.learn([*poison, *good]) == ["not json", "too deep", "not ours", "altered"]
+    assert cloud.learn([*poison, *good]) == []
     cloud.record()
     assert cloud.states() == {"applied": 2}
+    dead = cloud.dead("telemetry")
+    assert {name: body for name, (body, _) in dead.items()} == {each["messageId"]: each["body"] for each in poison}
+    assert {name: reason for name, (_, reason) in dead.items()} == {
+        "not json": "the message is not JSON",
+        "too deep": "the message is not JSON",
+        "not ours": "the message lacks tenant, request, first, received_ms or records",
+        "altered": "a record is not one that ingest accepts: invalid_field",
+    }
+
+
+def test_poison_that_cannot_be_set_aside_comes_again(cloud, failing):
+    cloud.faults.append(failing("sqs.SendMessage"))
+    assert cloud.learn([{"messageId": "bad", "body": "}"}]) == ["bad"]
+    assert cloud.record([{"messageId": "bad", "body": "}"}]) == ["bad"]
+    cloud.faults.clear()
+    assert cloud.dead("telemetry") == cloud.dead("records") == {}
 
 
 def test_markers_say_whose_record_counted_and_outlive_every_redelivery(cloud, decisions, tell, report):

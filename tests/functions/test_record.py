@@ -45,7 +45,7 @@ def test_a_batch_delivered_again_in_any_order_changes_nothing(cloud):
     assert cloud.s3.get_object(Bucket="records-bucket", Key=key)["Body"].read() == body
 
 
-def test_what_is_altered_or_cut_off_goes_back_and_the_rest_is_filed(cloud):
+def test_what_is_altered_or_cut_off_is_set_aside_with_a_reason_and_the_rest_is_filed(cloud):
     for _ in range(2):
         cloud.route()
     first, second = cloud.take("records")
@@ -61,8 +61,10 @@ def test_what_is_altered_or_cut_off_goes_back_and_the_rest_is_filed(cloud):
         "an outcome of nobody": pack_lines(outcome),
         "no text of ours": "hello",
     }
-    failed = cloud.record([*({"messageId": name, "body": body} for name, body in bad.items()), second])
-    assert failed == list(bad)
+    assert cloud.record([*({"messageId": name, "body": body} for name, body in bad.items()), second]) == []
+    dead = cloud.dead("records")
+    assert {name: body for name, (body, _) in dead.items()} == bad
+    assert all(reason for _, reason in dead.values())
     assert cloud.filed("receipts") == [second["body"].split("\n")[1]]
 
 
