@@ -205,6 +205,8 @@ class LiteLlmAdaptive(Rival):
 
     def __init__(self, *common: object, quality_weight: float | None = 0.7) -> None:
         super().__init__(*common)
+        if quality_weight is None:
+            self.name = "litellm_adaptive_at_v"
         spread = (max(self.prices.values()) - min(self.prices.values())) / self.value
         self.weight = 1 / (1 + spread) if quality_weight is None else quality_weight
         self.cells: dict[tuple[str, str], list[float]] = defaultdict(lambda: [self.mass / 2, self.mass / 2])

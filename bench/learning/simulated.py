@@ -8,6 +8,7 @@ Net utility is the expected one, in percent of an oracle that knows every rate. 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from engine_router import EngineRouter, InverseGapRouter
 from intervals import mean_interval, median
 from online import Router, play
 from rivals import LEARNERS, Always, Random
-from worlds import FLOOR, NEWCOMER, TASKS, VALUE_NANODOLLARS, World, world
+from worlds import FLOOR, NEWCOMER, TASKS, VALUE_NANODOLLARS, World, flip_world, world
 
 from policy_lang.ir import And, Explore, Floor, PickTerm, Policy, Route, Tier
 
@@ -118,39 +119,53 @@ def routers(found: World, seed: int, names: Sequence[str]) -> list[Router]:
 
 def main() -> None:
     options = _options()
-    names = {"all": tuple(LEARNERS), "none": ()}.get(options.rivals) or tuple(filter(None, options.rivals.split(",")))
-    if options.rivals == "none":
-        names = ()
+    names = {"all": tuple(LEARNERS), "none": ()}.get(options.rivals, tuple(options.rivals.split(",")))
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
-        found = world(seed, options.length)
-        for router in routers(found, seed, names):
-            rows.setdefault(router.name, []).append(
-                measured(found, play(router, found.calls, found.answer, seed), router)
-            )
+        for name, row in one_seed(seed, options.length, names).items():
+            rows.setdefault(name, []).append(row)
         print(
-            f"seed {seed}",
-            {n: round(r[-1]["net_utility_pct"], 1) for n, r in rows.items()},
-            file=sys.stderr,
-            flush=True,
+            json.dumps({"seed": seed, **{name: found[-1] for name, found in rows.items()}}), file=sys.stderr, flush=True
         )
-    for name, found_rows in rows.items():
-        utility = mean_interval([row["net_utility_pct"] for row in found_rows])
-        behind = [
-            r["net_utility_pct"] - o["net_utility_pct"] for r, o in zip(rows["pointsman"], found_rows, strict=True)
-        ]
-        ahead = mean_interval(behind)
+    print("\n".join(table(rows)))
+
+
+def one_seed(seed: int, length: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The figures of every router in one world, and of ours where two arms exchange their quality."""
+    found = world(seed, length)
+    rows = {
+        router.name: measured(found, play(router, found.calls, found.answer, seed), router)
+        for router in routers(found, seed, names)
+    }
+    flipped = flip_world(seed)
+    for router in (
+        EngineRouter(value_policy, flipped.catalog, seed),
+        InverseGapRouter(value_policy, flipped.catalog, seed),
+    ):
+        served = play(router, flipped.calls, flipped.answer, seed)
+        tail = range(len(served) * 3 // 4, len(served))
+        rows[router.name]["flip_best_share_pct"] = 100 * fmean(served[n] == flipped.best(n) for n in tail)
+    return rows
+
+
+def table(rows: dict[str, list[dict[str, float]]]) -> list[str]:
+    """One line a router: net utility in percent of the oracle's, how far ours is ahead (paired), and the rest."""
+    lines = []
+    for name, found in rows.items():
+        utility = mean_interval([row["net_utility_pct"] for row in found])
+        pairs = zip(rows["pointsman"], found, strict=True)
+        ahead = mean_interval([ours["net_utility_pct"] - other["net_utility_pct"] for ours, other in pairs])
         line = f"{name:26s} {utility['mean']:6.2f} [{utility['low']:.2f}, {utility['high']:.2f}]"
         line += f"  ours ahead {ahead['mean']:+.2f} [{ahead['low']:+.2f}, {ahead['high']:+.2f}]"
-        line += f"  under floor {fmean(r['under_floor_pct'] for r in found_rows):5.1f}"
-        for key in ("eviction", "adoption"):
-            line += f"  {key} {median([r[key] for r in found_rows]):5.0f}"
-        line += f"  best share {fmean(r['best_share_pct'] for r in found_rows):5.1f}"
-        if "false_resets" in found_rows[0]:
-            line += f"  caught {fmean(r['degradation_caught'] for r in found_rows):.2f}"
-            line += f"  false resets {fmean(r['false_resets'] for r in found_rows):.2f}"
-            line += f"  explored {fmean(r['explored_share'] for r in found_rows):.3f}"
-        print(line)
+        line += f"  under floor {fmean(row['under_floor_pct'] for row in found):5.1f}"
+        line += f"  eviction {median([row['eviction'] for row in found]):5.0f}"
+        line += f"  adoption {median([row['adoption'] for row in found]):5.0f}"
+        line += f"  within 2 points of the best, last 1,500: {fmean(row['best_share_pct'] for row in found):5.1f}"
+        for key in ("degradation_caught", "false_resets", "explored_share", "flip_best_share_pct"):
+            if key in found[0]:
+                line += f"  {key.replace('_', ' ')} {fmean(row[key] for row in found):.3f}"
+        lines.append(line)
+    return lines
 
 
 def _options() -> argparse.Namespace:
