@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from math import isqrt, sqrt
 
 from policy_engine.beta import softplus
+from policy_engine.floors import MIN_EVIDENCE_MILLI
 from policy_engine.selection import Option, utility_ppm
 from policy_lang.ir import PPM, Explore, Route
 
@@ -22,6 +23,8 @@ NEGLIGIBLE_PPM = 3_000
 UNPROVEN_PPM = 20_000
 #: Chance of clearing a floor below which an unproven arm is not tried for it.
 UNLIKELY_PPM = 100_000
+#: Chance given to an arm that nothing is known of yet.
+UNTRIED_PPM = 300_000
 #: Scale of the logistic distribution nearest to a normal of unit deviation (Camilli 1994).
 _LOGISTIC = 1 / 1.702
 
@@ -67,12 +70,21 @@ def _gains(others: Sequence[Option], order: Sequence[Option], pick: Option, rout
     if route.floors:
         ahead = order[: order.index(pick)] if pick.state == "cleared" else others
         unproven = [option for option in ahead if option.state == "unproven" and option is not pick]
-        return {option: option.confidence_ppm for option in unproven if option.confidence_ppm > UNLIKELY_PPM}
+        return {option: chance for option in unproven if (chance := _chance(option)) > UNLIKELY_PPM}
     if first.rule in ("best_value", "best_quality"):
         return _value_gains(others, pick, first.value_nanodollars)
     if first.rule == "fastest":
         return {option: UNPROVEN_PPM for option in others if option.estimate.latency_p95_ms is None}
     return {}
+
+
+def _chance(option: Option) -> int:
+    """That an arm clears the floors. Before there is evidence the prior's word is not taken: a strict floor would rule
+    out every newcomer unseen.
+    """
+    if option.estimate.strength_milli < MIN_EVIDENCE_MILLI:
+        return max(option.confidence_ppm, UNTRIED_PPM)
+    return option.confidence_ppm
 
 
 def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int | None) -> dict[Option, int]:
