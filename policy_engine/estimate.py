@@ -122,10 +122,11 @@ PRIOR = Estimate(
 
 
 def evidence_of(sums: Sums, now_weight: int) -> Evidence:
-    """Sums scaled to the weight of this moment."""
-    n_milli = sums.get("n", 0) * MILLI // now_weight
-    s_milli = min(n_milli, sums.get("s", 0) * MILLI // now_weight)
-    return Evidence(n_milli, s_milli, sums.get("qn", 0) * MILLI // now_weight, sums.get("q", 0) * MILLI // now_weight)
+    """Sums scaled to the weight of this moment; impossible ones (negative, more successes than outcomes) are cut."""
+    n_milli, s_milli, q_milli, q_sum = (
+        max(0, sums.get(name, 0)) * MILLI // now_weight for name in ("n", "s", "qn", "q")
+    )
+    return Evidence(n_milli, min(n_milli, s_milli), q_milli, min(q_milli * PPM, q_sum))
 
 
 def updated(evidence: Evidence, parent: Belief, most_milli: int) -> Belief:

@@ -200,6 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recorded = replayed.load(options.file, chosen, structure=options.scenario != "onetask")
     if options.strong not in recorded.models:
         raise SystemExit(f"`{options.strong}` is not among the models: {', '.join(recorded.models)}")
+    if recorded.mean_cost(options.strong) <= 0:
+        raise SystemExit(f"`{options.strong}` costs nothing in {options.file.name}, so no V can be set by its cost")
     worst = min(everything.models, key=everything.mean_quality)
     if options.scenario == "flip" and worst not in recorded.models:
         recorded = _with_hidden(options.file, recorded, worst)

@@ -85,6 +85,18 @@ def test_provider_faults_move_no_estimate_of_success():
             assert (found.alpha_milli, found.beta_milli) == (estimate.alpha_milli, estimate.beta_milli)
 
 
+@given(
+    st.dictionaries(st.sampled_from(["n", "s", "c", "w", "q", "qn", "tn", "ti", "to"]), st.integers(-(10**38), 10**38))
+)
+def test_impossible_sums_never_give_an_impossible_estimate(sums):
+    whole = {"ti": 0, "to": 0, **sums}
+    snapshot = build_snapshot([CellRow("c1", "label", "a/x", 0, epoch_of(NOW), whole), *ROWS[1:]], NOW)
+    for estimate in [*snapshot.cells["c1"].values(), *snapshot.overall.values()]:
+        assert 0 < estimate.success_ppm < 1_000_000
+        assert 0 <= estimate.quality_ppm <= 1_000_000
+        assert estimate.n_milli >= 0
+
+
 def test_a_fallen_arm_starts_a_new_generation_from_its_record_less_the_fall():
     first = build_snapshot([row("c1", "a/x", 90, 10), row("c1", "a/y", 90, 10)], NOW, previous=EMPTY)
     later = [row("c1", "a/x", 100, 60), row("c1", "a/y", 140, 15)]
