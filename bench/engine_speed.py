@@ -106,7 +106,7 @@ def _picking(router: object) -> Work:
 
 
 def litellm_hook(arms: int) -> list[Contender]:
-    """AdaptiveRouter's pre-routing hook: classify the prompt by rules, sample a Beta an arm; the pick not included."""
+    """AdaptiveRouter's pre-routing hook: classify the prompt by rules, sample a Beta an arm; the pick comes on top."""
     from litellm.router_strategy.adaptive_router.adaptive_router import AdaptiveRouter
     from litellm.types.router import AdaptiveRouterConfig, AdaptiveRouterPreferences
 
