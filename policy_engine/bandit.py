@@ -1,8 +1,9 @@
 """Who is explored, and with what probability: closed-form propensities in integer ppm that sum to 1,000,000.
 
 Order of the caps: the policy's exploration cap first; inside it the support share (uniform over allowed arms, so that
-back-tests stay unbiased); the rest goes to arms by what trying them is expected to gain (to the power 3/2). What an arm
-cannot gain is not spent on: an arm whose expected gain is negligible keeps only its support.
+back-tests stay unbiased), then a trickle to newcomers until each has been tried; the rest goes to arms by what trying
+them is expected to gain (to the power 3/2). What an arm cannot gain is not spent on: an arm that is known and whose
+expected gain is negligible keeps only its support.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ NEGLIGIBLE_PPM = 3_000
 UNPROVEN_PPM = 20_000
 #: Chance of clearing a floor below which an unproven arm is not tried for it.
 UNLIKELY_PPM = 100_000
+#: What every allowed arm is given until it has so many outcomes with the tenant, however dear: a belief about an arm
+#: that was never tried is the catalog's, not the tenant's.
+NEWCOMER_OUTCOMES = 10
+NEWCOMER_PPM = 8_000
 #: Chance given to an arm that nothing is known of yet.
 UNTRIED_PPM = 300_000
 #: Scale of the logistic distribution nearest to a normal of unit deviation (Camilli 1994).
@@ -43,6 +48,11 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
     support = min(cap, SUPPORT_PPM)
     shares = {option.arm: support // len(options) for option in others}
     room = cap - support
+    newcomers = [o for o in others if o.outcomes < NEWCOMER_OUTCOMES and o.state != "failed"]
+    trickle = min(NEWCOMER_PPM, room // 2 // max(1, len(newcomers)))
+    for option in newcomers:
+        shares[option.arm] += trickle
+    room -= trickle * len(newcomers)
     if pick.state == "cleared":
         # A cleared floor is only worth leaving as far as a cheaper arm is likely to clear it too.
         room = room * max(gains.values(), default=0) // PPM

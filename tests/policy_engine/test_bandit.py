@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_engine.bandit import SUPPORT_PPM, propensities
+from policy_engine.bandit import NEWCOMER_PPM, SUPPORT_PPM, propensities
 from policy_engine.estimate import Estimate
 from policy_engine.selection import Option, ranked
 from policy_engine.table import Candidate
@@ -94,6 +94,14 @@ def test_a_failed_arm_is_not_explored_and_a_likely_one_is():
     found = odds([pick, likely, failed], route(pick=PickTerm("cheapest"), floors=floors))
     assert found["a/failed"] == SUPPORT_PPM // 3
     assert found["a/likely"] == SUPPORT_PPM // 3 + 40_000 * 600_000 // PPM
+
+
+def test_a_newcomer_is_tried_however_dear_until_it_has_ten_outcomes():
+    pick = option("a/pick", good=900, bad=100)
+    for outcomes, share in ((0, SUPPORT_PPM // 2 + NEWCOMER_PPM), (10, SUPPORT_PPM // 2)):
+        dear = option("a/dear", cost=10**9)
+        dear.outcomes = outcomes
+        assert odds([pick, dear], route())["a/dear"] == share
 
 
 def test_under_pick_fastest_an_arm_of_unknown_speed_is_tried():
