@@ -68,7 +68,7 @@ class _Tree:
         for (cluster, task, arm), found in self.cell_evidence.items():
             by_task[task, arm].append(leaves[cluster, task, arm])
             by_arm[arm].append(leaves[cluster, task, arm])
-            if found == _NOTHING:
+            if found == _NOTHING and not leaves[cluster, task, arm].get("c"):
                 continue  # faults of the provider alone say how long it took, not that anybody has tried the arm
             self.task_evidence[task, arm] += found
             self.arm_evidence[arm] += found

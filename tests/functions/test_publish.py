@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -108,9 +107,16 @@ def test_publishers_of_different_policies_do_not_undo_each_other(bare):
         'policy "{0}" language 1 tier t = [gpt-5-mini] default route r {{ use t pick cheapest }} fallback gpt-5-mini'
     )
     names = [f"team-{number}" for number in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda name: bare.publish(source.format(name), name), names))
-    assert [status for status, _ in answers] == [200] * 4
+    waiting = names[1:]
+
+    def meanwhile(call):
+        """Another publisher gets in between reading the state and moving its pointer."""
+        if call == "dynamodb.TransactWriteItems" and waiting:
+            name = waiting.pop()
+            assert bare.publish(source.format(name), name)[0] == 200
+
+    bare.faults.append(meanwhile)
+    assert bare.publish(source.format(names[0]), names[0])[0] == 200
     assert sorted(bare.state.current("acme").aliases) == names
     assert bare.state.current("acme").version == 4
 
