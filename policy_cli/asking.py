@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from policy_cli.exits import ToolError
+from policy_cli.sources import parse_json
 from policy_lang.vocabulary import STRUCTURES
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _read(envelope: str) -> dict[str, Any]:
     try:
-        if envelope.lstrip().startswith("{"):
-            found = json.loads(envelope)
+        if not envelope.strip() or envelope.lstrip()[0] in '{["':
+            found = parse_json(envelope)
         else:
-            found = json.loads(sys.stdin.read() if envelope == "-" else Path(envelope).read_text())
+            found = parse_json(sys.stdin.read() if envelope == "-" else Path(envelope).read_text())
     except (OSError, ValueError) as problem:
         raise ToolError(f"`{envelope}` is neither an envelope in JSON nor a file of one: {problem}") from None
     if not isinstance(found, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,9 @@ from policy_cli.exits import ToolError
 if TYPE_CHECKING:
     from policy_lang.compiler import Compilation
 
-__all__ = ["compile_file", "read_json", "read_policy"]
+__all__ = ["compile_file", "parse_json", "read_json", "read_policy"]
+
+_MOST_JSON_BYTES = 64 * 1024 * 1024
 
 
 def read_policy(name: str) -> bytes:
@@ -39,6 +40,13 @@ def compile_file(name: str) -> Compilation:
 def read_json(path: Path) -> Any:
     """The value of a JSON file."""
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as problem:
         raise ToolError(f"`{path}` cannot be read as JSON: {problem}") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text; ValueError for what two readers could take differently, or what nests too deep."""
+    from policy_lang.canonical import parse_strict
+
+    return parse_strict(text, max_bytes=_MOST_JSON_BYTES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from policy_cli.asking import call_of
 from policy_cli.exits import ToolError
-from policy_cli.sources import read_json
+from policy_cli.sources import parse_json, read_json
 
 if TYPE_CHECKING:
     from policy_lang.analysis.advise import LogRow
@@ -89,7 +88,7 @@ def _records(path: Path) -> Iterable[Mapping[str, Any]]:
     if path.suffix == ".csv":
         return csv.DictReader(text.splitlines())
     try:
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
+        found = [parse_json(line) for line in text.splitlines() if line.strip()]
     except ValueError as problem:
         raise ToolError(f"`{path}` is not JSONL, and its name does not end in .csv: {problem}") from None
     if not all(isinstance(row, dict) for row in found):

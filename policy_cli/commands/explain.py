@@ -63,6 +63,8 @@ def _explain_absence(model: str, policy: str, form: str, request: dict[str, Any]
     from policy_lang.analysis.nearest import why_not
     from policy_lang.catalog import default_catalog
 
+    if "candidates" in request:
+        raise click.UsageError("`--candidate` narrows a call to some arms; ask why a model may not serve without it")
     compilation = compile_file(policy)
     if compilation.policy is None:
         click.echo(compilation.render().rstrip("\n"), err=True)

@@ -33,6 +33,8 @@ def replay(
     Exits with 1 if a receipt is not reproduced byte for byte, or if one that was expected is missing.
     """
     result = replay_sealed(list(sources), policies, expect, python)
+    if not result["receipts"] and not result["missing"]:
+        raise ToolError("no receipt in any of these; name JSONL(.gz) files of receipts or folders that hold some")
     if form == "json":
         click.echo(json.dumps(result))
     else:
