@@ -183,7 +183,8 @@ def default_catalog() -> Catalog:
             tiers = tuple(Prices(**step) for step in row.get("tiers", ()))
             model = replace(model, tiers=tiers, batch=_steps(row["batch"]) if "batch" in row else ())
         models.append(model)
-        if "schedule" in row:
+        # Hours of the day are no dates: such a row keeps its list price, the one of the dearest hours.
+        if "schedule" in row and not any("daily" in entry for entry in row["schedule"]):
             schedule[model.arm] = tuple((entry.get("from", ""), _steps(entry)) for entry in row["schedule"])
     return replace(Catalog.build(models, document["aliases"], document["as_of"]), schedule=schedule)
 

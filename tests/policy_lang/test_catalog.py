@@ -140,3 +140,11 @@ def test_a_narrowed_catalog_keeps_only_the_aliases_that_still_lead_somewhere():
     narrowed = default_catalog().narrowed(["bedrock/eu.amazon.nova-lite-v1:0"])
     assert list(narrowed.models) == ["bedrock/eu.amazon.nova-lite-v1:0"]
     assert narrowed.aliases == {"nova-lite-eu": "bedrock/eu.amazon.nova-lite-v1:0"}
+
+
+def test_prices_by_hour_of_the_day_are_not_taken_for_dated_ones():
+    catalog = default_catalog()
+    hourly = [arm for arm in catalog.models if arm.startswith("deepseek/")]
+    assert hourly
+    for date in ("2024-01-01", "2026-11-21", "2030-01-01"):
+        assert [catalog.on(date).models[arm] for arm in hourly] == [catalog.models[arm] for arm in hourly]
