@@ -13,6 +13,7 @@ from policy_cli.exits import FINDINGS, ToolError
 from policy_cli.sources import compile_file
 
 if TYPE_CHECKING:
+    from policy_lang.analysis.traffic import Traffic
     from policy_lang.compiler import Compilation
     from policy_lang.reporting import Format
 
@@ -22,8 +23,14 @@ __all__ = ["lint"]
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--fix", is_flag=True, help="Mend what is safe to mend, in place; `-` prints the mended policy.")
+@click.option("--daily", type=click.IntRange(1), help="Decisions a day: floors that so few can never prove are found.")
+@click.option(
+    "--histogram",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="How often which calls come, as `diff` reads it; goes with --daily.",
+)
 @format_option
-def lint(files: tuple[str, ...], fix: bool, form: Format) -> None:
+def lint(files: tuple[str, ...], fix: bool, daily: int | None, histogram: Path | None, form: Format) -> None:
     """Report what is wrong, idle, unprovable or roundabout in policy FILES.
 
     Exits with 1 if there is a finding. --fix removes what has no effect, corrects slips that can only have meant one
@@ -36,11 +43,25 @@ def lint(files: tuple[str, ...], fix: bool, form: Format) -> None:
     compiled = [compile_file(name) for name in files]
     if fix:
         compiled = [_mended(name, compilation) for name, compilation in zip(files, compiled, strict=True)]
-    found = [Findings(c.filename, c.text, findings_of(c, default_catalog())) for c in compiled]
+    found = [
+        Findings(c.filename, c.text, findings_of(c, default_catalog(), _traffic(c, daily, histogram))) for c in compiled
+    ]
     if files != ("-",) or not fix:
         tell(found, form, "lint")
     if any(finding.severity != "note" for file in found for finding in file.diagnostics):
         sys.exit(FINDINGS)
+
+
+def _traffic(compilation: Compilation, daily: int | None, histogram: Path | None) -> Traffic | None:
+    from policy_cli.traffic import read_histogram
+    from policy_lang.analysis.traffic import Traffic, traffic_from_histogram
+
+    if histogram is None or compilation.policy is None:
+        return None if daily is None else Traffic(daily=daily)
+    try:
+        return traffic_from_histogram(read_histogram(histogram), compilation.policy.tasks, daily)
+    except ValueError as problem:
+        raise ToolError(f"`{histogram}`: {problem}") from None
 
 
 def _mended(name: str, compilation: Compilation) -> Compilation:

@@ -49,3 +49,21 @@ def test_notes_alone_are_no_findings(run, write):
     done = run("lint", write(preset))
     assert done.exit_code == 0
     assert "note P521" in done.stdout
+
+
+def test_a_floor_that_the_stated_traffic_can_never_prove_is_found(run, tmp_path):
+    policy = tmp_path / "p.policy"
+    policy.write_text(
+        'policy "a/b" language 1\n'
+        "tier t = [claude-haiku-4-5, gpt-5.4-mini]\n"
+        "default route general {\n"
+        "  use t\n"
+        "  floor success >= 99.9% proven 99.9%\n"
+        "  until proven serve claude-haiku-4-5\n"
+        "  pick cheapest\n"
+        "  explore at most 5%\n"
+        "}\n"
+        "fallback claude-haiku-4-5\n"
+    )
+    assert "P562" not in run("lint", str(policy), "--format", "concise").output
+    assert "P562" in run("lint", str(policy), "--daily", "1", "--format", "concise").output
