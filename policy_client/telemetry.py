@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
+from uuid import uuid4
 
 from policy_client.spool import claim_spool, write_spool
 from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
@@ -22,7 +23,9 @@ from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
 Send = Callable[[bytes], tuple[int, bytes]]
-_ENVELOPE = b'{"records":[%s]}'
+# The longest key and all of the body that is not records.
+_ENVELOPE = b'{"idempotency_key":"%s","records":[%s]}'
+_ENVELOPE_BYTES = len(_ENVELOPE) + 32
 _RETRYABLE = frozenset((408, 429))
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
 
@@ -177,7 +180,7 @@ class TelemetryQueue:
 
     def _taken(self) -> list[bytes]:
         batch: list[bytes] = []
-        size = len(_ENVELOPE)
+        size = _ENVELOPE_BYTES
         while self._waiting and len(batch) < self._batch:
             size += len(self._waiting[0][1]) + 1
             if batch and size > MAX_TELEMETRY_BYTES:
@@ -188,8 +191,10 @@ class TelemetryQueue:
 
     def _deliver(self, batch: list[bytes]) -> None:
         """Send until taken or given up; a batch refused as a whole is halved until the bad record stands alone."""
+        # One key for all attempts: after any doubt the service takes the batch for the one it may have already.
+        body = _ENVELOPE % (uuid4().hex.encode(), b",".join(batch))
         for attempt in range(self._attempts):
-            status, reason = self._attempt(batch)
+            status, reason = self._attempt(body)
             if 200 <= status < 300:
                 with self._changed:
                     self._count(accepted=len(batch))
@@ -211,9 +216,9 @@ class TelemetryQueue:
             with self._changed:
                 self._count(refused=len(batch), error=reason)
 
-    def _attempt(self, batch: list[bytes]) -> tuple[int, str]:
+    def _attempt(self, body: bytes) -> tuple[int, str]:
         try:
-            status, content = self._send(_ENVELOPE % b",".join(batch))
+            status, content = self._send(body)
         except (OSError, HTTPException) as problem:
             return 0, f"{type(problem).__name__}: {problem}"
         except Exception as problem:  # noqa: BLE001 - credentials that cannot be had must not end the thread

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from policy_engine.accounts import charges
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
+from policy_engine.costs import expected_usage
 from policy_engine.draws import decision_id_for, draw_ppm
 from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
 from policy_engine.lanes import LIVE, Lane
@@ -35,7 +37,7 @@ class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
     decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: of the request's
-    session, its signature already verified. budgets: readings of the ledgers that cover the request. lane: which policy
+    session, its signature already verified. budgets: readings of the accounts that cover the request. lane: which policy
     decides and how likely that was. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the
     route state.
     """
@@ -62,6 +64,7 @@ class Course:
     explored: bool
     propensity_ppm: int
     cost_nanodollars: int
+    tokens: int
     decision_json: str
 
 
@@ -153,7 +156,17 @@ class Decision:
             propensity_ppm=self.propensity_ppm,
             explored=self.course.explored,
             at_ms=now.now_ms,
+            charges=self.charges(),
         )
+
+    def charges(self) -> tuple[tuple[str, int], ...]:
+        """What it is expected to use of each account that was read for it. In shadow mode nothing: the call that is
+        served is not this one's.
+        """
+        now, course = self.circumstances, self.course
+        if self.status != "served" or self.mode == "shadow" or not now.budgets:
+            return ()
+        return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
         """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
@@ -177,7 +190,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     Precedence: gates, budget deny, budget degrade, pin, floors, rank, exploration. Status `no_candidates` when no arm
     of the route, no `until proven` arm and no fallback survives, `denied` when a budget is used up.
     """
-    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request)
+    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request, table.tier_prices)
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
@@ -227,11 +240,18 @@ def _clock_behind(snapshot: Snapshot, now: Circumstances) -> bool:
 def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances) -> bool:
     """Never on stale state, in audit mode, inside a tool loop, with the day's money for exploration spent, or while the
     clocks disagree, for then nobody knows what the day has cost.
+
+    The money is read from its account, and where no ledger is kept, from the snapshot.
     """
     if now.degraded or request.tool_loop or table.policy.audit == "on" or _clock_behind(snapshot, now):
         return False
     explore = survey.route.explore
-    if explore is None or explore.daily_nanodollars is None or snapshot.day != now.now_ms // _DAY_MS:
+    if explore is None or explore.daily_nanodollars is None:
+        return True
+    for reading in now.budgets:
+        if reading.scope == "explore" and reading.name == survey.route.name:
+            return reading.used is not None and reading.used < explore.daily_nanodollars
+    if snapshot.day != now.now_ms // _DAY_MS:
         return True
     return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
 
@@ -273,7 +293,7 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     outlook = cell.outlook
     if outlook is None or arm is None:
         row = decision_row(cell.survey, status)
-        return Course(status, None, (), (), False, PPM, 0, _json(row))
+        return Course(status, None, (), (), False, PPM, 0, 0, _json(row))
     option = outlook.options[arm]
     explored = arm != outlook.pick.arm
     propensity = dict(outlook.odds)[arm]
@@ -282,7 +302,9 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
     arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
     cost = served_cost(outlook, option, steps)
-    return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
+    usage = expected_usage(cell.survey.envelope, option.estimate)
+    tokens = usage.prompt + usage.output
+    return Course(status, option, steps, arms, explored, propensity, cost, tokens, _json(row))
 
 
 def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:

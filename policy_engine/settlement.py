@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy_engine.accounts import Charge, settled
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
@@ -24,7 +25,6 @@ __all__ = [
     "Field",
     "MarkerKey",
     "Settlement",
-    "Spend",
     "State",
     "Telemetry",
     "outcome_record",
@@ -76,24 +76,19 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
-    """Nano-dollars that exploration cost a route on a UTC day (days since 1970)."""
-
-    tenant: str
-    route: str
-    day: int
-    nanodollars: int
-
-
-@dataclass(frozen=True, slots=True)
 class Effect:
-    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker."""
+    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
+
+    `charges`: what the decision's accounts are to be charged beyond what was expected, or less than nothing; `day` is
+    the decision's (UTC, since 1970).
+    """
 
     marker: MarkerKey
     record_id: str
     cell: CellKey
     sums: Sums
-    spend: Spend | None
+    charges: tuple[Charge, ...]
+    day: int
     expires_ms: int
 
 
@@ -192,11 +187,10 @@ def _effect(
     telemetry: Telemetry, claims: TokenClaims, arm: TokenArm, field: Field, limit_ms: int, cost: int | None
 ) -> Effect:
     record, at_ms = telemetry.record, claims.at_ms
-    spend = None
+    charges: tuple[Charge, ...] = ()
     if field == "outcome":
         sums = outcome_sums(record, at_ms)
-        if claims.explored and cost:
-            spend = Spend(claims.tenant, claims.route, at_ms // DAY_MS, cost)
+        charges = settled(claims.charges, record, cost)
     else:
         assert record.quality_ppm is not None
         sums = quality_sums(record.quality_ppm, at_ms)
@@ -205,7 +199,8 @@ def _effect(
         record_id=telemetry.record_id,
         cell=CellKey(claims.tenant, claims.cluster, claims.task, arm.arm, arm.generation, epoch_of(at_ms)),
         sums=sums,
-        spend=spend,
+        charges=charges,
+        day=at_ms // DAY_MS,
         expires_ms=at_ms + limit_ms + _REDELIVERY_MS,
     )
 

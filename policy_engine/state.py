@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from policy_engine.accounts import read_key
+from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow
 from policy_lang.admission import policy_from_document
@@ -34,6 +36,7 @@ __all__ = [
     "state_document",
     "state_from_document",
     "unpack_state",
+    "with_accounts",
     "with_overlay",
     "with_policy",
     "with_snapshot",
@@ -60,6 +63,7 @@ class PublishedPolicy:
 @dataclass(frozen=True, slots=True)
 class RouteState:
     """The state of one tenant. `aliases`: fingerprint by policy name. `overlay`: the tenant's own catalog rows.
+    `settled`: what telemetry found decisions to have used beyond what was expected, by account and running period.
 
     `version` counts revisions from 1; 0 is the state of a tenant that never published anything.
     """
@@ -71,6 +75,8 @@ class RouteState:
     overlay: tuple[Model, ...] = ()
     snapshot: Snapshot = EMPTY
     breakers: frozenset[str] = frozenset()
+    settled: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
 
 
 def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy) -> RouteState:
@@ -94,6 +100,14 @@ def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
     if 0 <= ahead <= _JUMPED_MS or (ahead < 0 and _estimates(snapshot) == _estimates(state.snapshot)):
         return state
     return replace(state, snapshot=snapshot)
+
+
+def with_accounts(state: RouteState, settled: Mapping[str, int], limits: Limits, now_ms: int) -> RouteState:
+    """Take over what was settled in the periods of `now_ms` or later, and the tenant's limits."""
+    running = {key: amount for key, amount in sorted(settled.items()) if amount and _running(key, now_ms)}
+    if running == state.settled and limits == state.limits:
+        return state
+    return replace(state, settled=running, limits=limits)
 
 
 def with_statistics(
@@ -149,11 +163,13 @@ def state_document(state: RouteState) -> dict[str, Any]:
         "aliases": dict(state.aliases),
         "breakers": sorted(state.breakers),
         "format": _FORMAT,
+        "limits": limits_document(state.limits),
         "overlay": [model_document(model) for model in state.overlay],
         "policies": {
             fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
             for fingerprint, published in state.policies.items()
         },
+        "settled": dict(state.settled),
         "snapshot": snapshot_document(state.snapshot),
         "tenant": state.tenant,
         "version": state.version,
@@ -175,7 +191,14 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         overlay=tuple(model_from_document(row) for row in document["overlay"]),
         snapshot=snapshot_from_document(document["snapshot"]),
         breakers=frozenset(document["breakers"]),
+        settled=document["settled"],
+        limits=limits_from_document(document["limits"]),
     )
+
+
+def _running(key: str, now_ms: int) -> bool:
+    account, index = read_key(key)
+    return index >= account.index(now_ms)
 
 
 def _estimates(snapshot: Snapshot) -> dict[str, Any]:

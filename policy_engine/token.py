@@ -62,7 +62,10 @@ class TokenArm:
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order."""
+    """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order.
+
+    `charges`: what it was expected to use of each account (`accounts.py`), by key.
+    """
 
     tenant: str
     decision_id: str
@@ -73,6 +76,7 @@ class TokenClaims:
     propensity_ppm: int
     explored: bool
     at_ms: int
+    charges: tuple[tuple[str, int], ...] = ()
 
 
 def mint(claims: TokenClaims, keys: SigningKeys) -> str:
@@ -90,6 +94,7 @@ def mint(claims: TokenClaims, keys: SigningKeys) -> str:
         claims.propensity_ppm,
         int(claims.explored),
         claims.at_ms,
+        [list(charge) for charge in claims.charges],
     ]
     return sign("1", canonical(payload), keys)
 
@@ -97,9 +102,10 @@ def mint(claims: TokenClaims, keys: SigningKeys) -> str:
 def verify(token: str, keys: SigningKeys) -> TokenClaims:
     """Claims of a token signed with any known key; TokenError otherwise."""
     payload = json.loads(signed_payload("1", token, keys))
-    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms = payload
+    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms, charges = payload
     plan = tuple(TokenArm(*arm) for arm in arms)
-    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms)
+    charged = tuple((key, amount) for key, amount in charges)
+    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms, charged)
 
 
 def sign(kind: str, payload: bytes, keys: SigningKeys) -> str:

@@ -20,45 +20,56 @@ __all__ = [
     "MAX_ROUTE_BYTES",
     "MAX_TELEMETRY_BYTES",
     "MAX_TELEMETRY_RECORDS",
+    "STORED_PIN",
     "RequestError",
     "RouteRequest",
+    "TelemetryBatch",
     "TelemetryRecord",
+    "conflict",
     "parse_route",
     "parse_telemetry",
     "record_from_wire",
     "record_to_wire",
+    "too_many",
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
 MAX_TELEMETRY_BYTES = 256 * 1024
 MAX_TELEMETRY_RECORDS = 500
 MAX_CANDIDATES = 64
+#: In the place of a pin: it is kept by the service.
+STORED_PIN = "stored"
 _MAX_COUNT = 100_000_000  # tokens, milliseconds: far above any call, far below what would overflow a decayed sum
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _POLICY = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_KEY_TEXT = "1 to 64 letters, digits, `_.:-`"
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{16,16384}")
-_PIN = re.compile(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_PIN = re.compile(r"stored|pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
 
 
 class RequestError(ValueError):
-    """A request that is refused; `code` is stable, the message says what would be accepted."""
+    """A request that is refused; `code` is stable, the message says what would be accepted.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    `details` join the error object of the reply.
+    """
+
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.details = details
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
-    `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
+    `attributes` in name order. `pin` is the token a session carries, or STORED_PIN. `tool_loop`: the call continues a chain of tool
     calls.
     """
 
@@ -114,6 +125,27 @@ class TelemetryRecord:
     empty_content: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TelemetryBatch:
+    """One admitted batch of telemetry. The same `idempotency_key` stands for the same records."""
+
+    records: tuple[TelemetryRecord, ...]
+    idempotency_key: str | None = None
+
+
+def conflict() -> RequestError:
+    """What answers a key that came before with something else."""
+    message = "`idempotency_key` came with another request within the last 24 hours; use a new key for a new request"
+    return RequestError(409, "idempotency_conflict", message)
+
+
+def too_many(most: int, wait_ms: int) -> RequestError:
+    """What answers a tenant that has asked more often in this minute than it may."""
+    wait_s = -(-wait_ms // 1000)
+    message = f"this tenant may ask {most} times a minute; ask again in {wait_s} s"
+    return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
+
+
 def parse_route(body: bytes) -> RouteRequest:
     """Admit the body of `POST /v1/route`.
 
@@ -129,24 +161,30 @@ def parse_route(body: bytes) -> RouteRequest:
         envelope = envelope_from_wire(document["envelope"])
     except EnvelopeError as problem:
         raise RequestError(400, "invalid_envelope", str(problem)) from None
+    if document.get("pin") == STORED_PIN and "session" not in document:
+        raise RequestError(400, "missing_field", "`session` must be given: it is what a stored pin is kept under")
     return RouteRequest(
         envelope=envelope,
         policy=_matching(document, "policy", _POLICY, "a policy name such as `acme/support`", 96),
         inline=_object(document["ir"], "`ir`") if "ir" in document else None,
         **{name: _matching(document, name, _SLUG, "a slug of letters, digits, `-`, `_`") for name in _SLUGS},
         candidates=_candidates(document),
-        idempotency_key=_matching(document, "idempotency_key", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
+        idempotency_key=_matching(document, "idempotency_key", _KEY, _KEY_TEXT, 64),
         attributes=_attributes(document.get("attributes", {})),
-        session=_matching(document, "session", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
-        pin=_matching(document, "pin", _PIN, "the pin of an earlier reply", 1024),
+        session=_matching(document, "session", _KEY, _KEY_TEXT, 64),
+        pin=_matching(document, "pin", _PIN, "the pin of an earlier reply, or `stored`", 1024),
         tool_loop=_boolean(document, "tool_loop"),
     )
 
 
-def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
-    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`; the whole batch is refused if one record is bad."""
+def parse_telemetry(body: bytes) -> TelemetryBatch:
+    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`, with an `idempotency_key` or without.
+
+    The whole batch is refused if one record is bad.
+    """
     document = _object(_parsed(body, MAX_TELEMETRY_BYTES), "the body")
-    _known(document, frozenset(("records",)), "the request")
+    _known(document, frozenset(("idempotency_key", "records")), "the request")
+    key = _matching(document, "idempotency_key", _KEY, _KEY_TEXT, 64)
     records = document.get("records")
     if not isinstance(records, list) or not 1 <= len(records) <= MAX_TELEMETRY_RECORDS:
         message = f"`records` must be an array of 1 to {MAX_TELEMETRY_RECORDS} records"
@@ -157,7 +195,7 @@ def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
             found.append(record_from_wire(record))
         except RequestError as problem:
             raise RequestError(problem.status, problem.code, f"records[{position}]: {problem}") from None
-    return found
+    return TelemetryBatch(tuple(found), key)
 
 
 def record_from_wire(document: object) -> TelemetryRecord:

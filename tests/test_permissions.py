@@ -15,6 +15,7 @@ from policy_client.transport import Transport
 
 ENVELOPE = build_envelope(task_type="label", context_tokens=900, estimated_tokens=300)
 HOLDING = (
+    "LedgerTable",
     "RecordsBucket",
     "RecordsDeadLetterQueue",
     "RecordsQueue",

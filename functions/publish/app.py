@@ -16,6 +16,7 @@ from functions.stores import clients
 from functions.stores.keys import alias_key, policy_key
 from functions.stores.registry import Registry
 from functions.stores.state import Revision, StateStore
+from policy_engine.limits import Limits
 from policy_engine.state import RouteState, state_catalog, with_policy
 from policy_engine.wire import RequestError
 from policy_lang.canonical import StrictJsonError, parse_strict
@@ -37,6 +38,7 @@ class Publisher:
 
     def __init__(self, registry: Registry, state: StateStore) -> None:
         self._authenticator = Authenticator(registry)
+        self._registry = registry
         self._state = state
 
     def answer(self, request: Request) -> Reply:
@@ -49,8 +51,10 @@ class Publisher:
         facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
+        limits = self._registry.limits(tenant)
+        _check_room(state, name, limits)
         if not dry_run:
-            state = self._published(tenant, compiled, request.now_ms)
+            state = self._published(tenant, compiled, limits, request.now_ms)
         document = {
             "name": name,
             "fingerprint": compiled.fingerprint,
@@ -61,7 +65,7 @@ class Publisher:
         }
         return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
 
-    def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
+    def _published(self, tenant: str, compiled: Compilation, limits: Limits, now_ms: int) -> RouteState:
         assert compiled.policy is not None
         assert compiled.fingerprint is not None
         fingerprint, name = compiled.fingerprint, compiled.policy.name
@@ -76,7 +80,12 @@ class Publisher:
             {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms},
             {**alias_key(tenant, name), "fingerprint": fingerprint, "at_ms": now_ms},
         )
-        return self._state.revise(tenant, lambda state: Revision(with_policy(state, fingerprint, kept), items))
+
+        def named(state: RouteState) -> Revision:
+            _check_room(state, name, limits)
+            return Revision(with_policy(state, fingerprint, kept), items)
+
+        return self._state.revise(tenant, named)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -118,6 +127,13 @@ def _wanted(body: bytes) -> tuple[str, bool]:
     raise RequestError(
         400, "invalid_field", 'the body must be {"source": "<policy text>"}, with "dry_run": true to check'
     )
+
+
+def _check_room(state: RouteState, name: str, limits: Limits) -> None:
+    """RequestError 409 for a new name when the tenant has published as many as it may."""
+    if name not in state.aliases and len(state.aliases) >= limits.policies:
+        message = f"this tenant has published {len(state.aliases)} policies and may publish {limits.policies}"
+        raise RequestError(409, "too_many_policies", f"{message}; publish under one of its names, or have its limit raised")
 
 
 def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, refusal, serve
+from functions.route.leases import Leases
+from functions.route.replies import Replies
+from functions.route.sessions import Sessions
 from functions.route.states import States, View
 from functions.route.tables import Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import StoreError
+from functions.stores.ledger import Ledger
 from functions.stores.messages import RecordLines, pack_lines
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
+from policy_engine.accounts import REQUESTS, Allowance, allowances
+from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
-from policy_engine.pins import Pin, mint_pin, verify_pin
+from policy_engine.limits import booked_cluster
 from policy_engine.receipt import receipt_body, reply, seal
-from policy_engine.token import SigningKeys, TokenError, mint
-from policy_engine.wire import RequestError, RouteRequest, parse_route
+from policy_engine.table import Table
+from policy_engine.token import mint
+from policy_engine.wire import RequestError, RouteRequest, parse_route, too_many
 from policy_lang.catalog import default_catalog
 
 __all__ = ["RouteStores", "Router", "handler"]
@@ -42,6 +49,7 @@ class RouteStores:
     receipts: Queue
     spool: Spool
     keys: KeyRing
+    ledger: Ledger
 
 
 class Router:
@@ -52,6 +60,9 @@ class Router:
         self._authenticator = Authenticator(stores.registry)
         self._states = States(stores.state, state_max_age_ms)
         self._tables = Tables()
+        self._leases = Leases(stores.ledger)
+        self._replies = Replies(stores.ledger)
+        self._sessions = Sessions(stores.ledger)
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request; RequestError and StoreError where there is none."""
@@ -61,16 +72,24 @@ class Router:
             raise RequestError(405, "method_not_allowed", f"routing is `POST {PATH}`")
         tenant = self._authenticator.tenant_of(request)
         wanted = parse_route(request.body)
+        given = self._replies.given(tenant, wanted, request.now_ms)
+        if given is not None:
+            return given
+        return self._replies.keep(tenant, wanted, self._decided(request, tenant, wanted), request.now_ms)
+
+    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
         wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        budgets = self._readings(wanted, table, view, tenant, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
             decision_id=decision_id,
             now_ms=request.now_ms,
             breakers=view.state.breakers,
-            pin=_pin(wanted, tenant, keys),
+            pin=self._sessions.pin(wanted, tenant, keys),
+            budgets=budgets,
             lane=lane,
             degraded=view.degraded,
             state_age_ms=view.age_ms,
@@ -79,9 +98,30 @@ class Router:
         self._keep(wanted, decision, view)
         if decision.status != "served":
             return _nobody(decision)
-        pin = decision.pin(wanted.session)
-        answer = reply(decision, mint(decision.claims(), keys), mint_pin(pin, keys) if pin else None)
+        self._leases.charge(tenant, decision.charges())
+        pin = self._sessions.hand_on(wanted, circumstances.pin, decision.pin(wanted.session), keys)
+        claims = decision.claims()
+        cluster = booked_cluster(claims.cluster, claims.task, view.state.snapshot, view.state.limits)
+        answer = reply(decision, mint(replace(claims, cluster=cluster), keys), pin)
         return Reply(200, answer, _facts(decision), _counts(decision))
+
+    def _readings(
+        self, wanted: RouteRequest, table: Table, view: View, tenant: str, now_ms: int
+    ) -> tuple[BudgetReading, ...]:
+        """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often."""
+        covering = allowances(table.policy.budgets, wanted, table.survey(wanted).route)
+        most = view.state.limits.requests_per_minute
+        asking = (Allowance(REQUESTS, most),) if most is not None else ()
+        readings = self._leases.readings(
+            tenant, (*asking, *covering), view.state.settled, now_ms, hurried=view.moved
+        )
+        if most is not None:
+            counted, *readings_left = readings
+            if counted.used is not None and counted.used >= most:
+                raise too_many(most, REQUESTS.bounds(REQUESTS.index(now_ms))[1] - now_ms)
+            self._leases.charge(tenant, ((REQUESTS.key(now_ms), 1),))
+            return tuple(readings_left)
+        return readings
 
     def _keep(self, wanted: RouteRequest, decision: Decision, view: View) -> None:
         """Make the receipt durable: in the queue, or else in the spool that `watch` empties into the queue."""
@@ -111,6 +151,7 @@ def router() -> Router:
         receipts=Queue(sqs, settings.records_queue_url, "receipt_unavailable"),
         spool=Spool(s3, settings.records_bucket),
         keys=KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn),
+        ledger=Ledger(dynamodb, settings.ledger_table),
     )
     return Router(stores, settings.state_max_age_ms)
 
@@ -118,20 +159,6 @@ def router() -> Router:
 def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
     entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
     return decision_id_for(request.now_ms, entropy.encode())
-
-
-def _pin(wanted: RouteRequest, tenant: str, keys: SigningKeys) -> Pin | None:
-    """The pin that came with the request, checked; RequestError when it is forged or another tenant's or session's."""
-    if wanted.pin is None:
-        return None
-    try:
-        pin = verify_pin(wanted.pin, keys)
-    except TokenError as problem:
-        raise RequestError(400, "invalid_pin", f"`pin` is not one that a reply carried: {problem.code}") from None
-    if (pin.tenant, pin.session) != (tenant, wanted.session):
-        message = "`pin` belongs to another session; send it with the session it was given to"
-        raise RequestError(400, "invalid_pin", message)
-    return pin
 
 
 _REFUSALS = {

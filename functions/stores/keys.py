@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from functions.stores.items import Value
-from policy_engine.settlement import CellKey, MarkerKey, Spend
+from policy_engine.settlement import CellKey, MarkerKey
 
 __all__ = [
     "SHARDS",
+    "Key",
+    "accounts_key",
     "alias_key",
     "cell_key",
     "cell_partition",
@@ -23,9 +25,11 @@ __all__ = [
     "pointer_key",
     "policy_key",
     "policy_object",
+    "reply_key",
+    "session_key",
+    "settled_key",
+    "settled_partition",
     "shard_of",
-    "spend_key",
-    "spend_partition",
     "spool_object",
     "spool_prefix",
     "state_object",
@@ -80,12 +84,25 @@ def marker_key(marker: MarkerKey) -> Key:
     return {"pk": f"{marker.tenant}#{marker.decision_id}", "sk": f"{marker.hop}#{marker.field}"}
 
 
-def spend_partition(tenant: str) -> str:
-    return f"{tenant}#spend"
+def settled_partition(tenant: str) -> str:
+    return f"{tenant}#settled"
 
 
-def spend_key(spend: Spend) -> Key:
-    return {"pk": spend_partition(spend.tenant), "sk": f"{spend.day}#{spend.route}"}
+def settled_key(tenant: str, day: int, shard: int) -> Key:
+    # Days since 1970 have five digits until 2243, so that they sort as they come.
+    return {"pk": settled_partition(tenant), "sk": f"{day}#{shard}"}
+
+
+def accounts_key(tenant: str) -> Key:
+    return {"pk": f"{tenant}#accounts", "sk": "-"}
+
+
+def reply_key(tenant: str, door: str, name: str) -> Key:
+    return {"pk": f"{tenant}#{door}#{name}", "sk": "-"}
+
+
+def session_key(tenant: str, name: str) -> Key:
+    return {"pk": f"{tenant}#session#{name}", "sk": "-"}
 
 
 def state_object(tenant: str, digest: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from functions.stores.errors import reaching
-from functions.stores.items import decoded, encoded
+from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -46,31 +48,59 @@ class Registry:
         item = decoded(answer["Item"])
         return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
 
-    def tenants(self) -> list[str]:
-        """Every enrolled tenant, by name."""
+    def limits(self, tenant: str) -> Limits:
+        """What a tenant may take; the defaults where its registration says nothing."""
+        with reaching(_CODE, "the tenant registry"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
+        return _limits(decoded(answer["Item"])) if "Item" in answer else DEFAULT_LIMITS
+
+    def tenants(self) -> dict[str, Limits]:
+        """Every enrolled tenant by name, with its limits."""
         with reaching(_CODE, "the tenant registry"):
             pages = self._dynamodb.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="pk = :pk",
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
-            return [str(decoded(item)["sk"]) for page in pages for item in page["Items"]]
+            items = [decoded(item) for page in pages for item in page["Items"]]
+        return {str(item["sk"]): _limits(item) for item in items}
 
-    def enrol(self, tenant: str, *, principals: Sequence[str] = (), keys: Mapping[str, bytes] | None = None) -> None:
-        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it.
+    def enrol(
+        self,
+        tenant: str,
+        *,
+        principals: Sequence[str] = (),
+        keys: Mapping[str, bytes] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it, and what it may take.
 
-        Enrolling again adds credentials; one that another tenant held moves to this one. ValueError for a bad name.
+        Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
+        before stay. ValueError for a bad name.
         """
         if not _TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
-        items = [dict(tenant_key(tenant))]
         holder = {"tenant": tenant, "status": "active"}
-        items += [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
+        items: list[dict[str, Value]] = [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
+        puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
         with reaching(_CODE, "the tenant registry"):
-            self._dynamodb.transact_write_items(
-                TransactItems=[{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
-            )
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._tenant(tenant, limits)}, *puts])
+
+    def _tenant(self, tenant: str, limits: Limits | None) -> Any:
+        kept = ":limits" if limits else "if_not_exists(#limits, :limits)"
+        document = limits_document(limits) if limits else {}
+        return {
+            "TableName": self._table,
+            "Key": encoded(tenant_key(tenant)),
+            "UpdateExpression": f"SET #limits = {kept}",
+            "ExpressionAttributeNames": {"#limits": "limits"},
+            "ExpressionAttributeValues": encoded({":limits": json.dumps(document)}),
+        }
+
+
+def _limits(item: Mapping[str, Any]) -> Limits:
+    return limits_from_document(json.loads(item.get("limits", "{}")))
 
 
 def iam_principal(arn: str) -> str:

@@ -11,12 +11,15 @@ from functions.observability import observe
 from functions.settings import WatchSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import StoreError
+from functions.stores.ledger import Ledger
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.state import Revision, StateStore
 from functions.stores.statistics import StatisticsStore
-from policy_engine.state import RouteState, with_statistics
+from policy_engine.accounts import explored_money
+from policy_engine.limits import Limits
+from policy_engine.state import RouteState, with_accounts, with_statistics
 
 __all__ = ["Watcher", "handler"]
 
@@ -25,9 +28,16 @@ class Watcher:
     """Keeps route states fresh. One tenant's trouble does not keep the others waiting."""
 
     def __init__(
-        self, registry: Registry, statistics: StatisticsStore, state: StateStore, spool: Spool, receipts: Queue
+        self,
+        registry: Registry,
+        ledger: Ledger,
+        statistics: StatisticsStore,
+        state: StateStore,
+        spool: Spool,
+        receipts: Queue,
     ) -> None:
         self._registry = registry
+        self._ledger = ledger
         self._statistics = statistics
         self._state = state
         self._spool = spool
@@ -39,14 +49,15 @@ class Watcher:
         The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed.
         """
         now_ms = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
-        tenants = [event["tenant"]] if "tenant" in event else self._registry.tenants()
+        named = event.get("tenant")
+        tenants = {named: self._registry.limits(named)} if named else self._registry.tenants()
         versions: dict[str, int] = {}
         failures: dict[str, StoreError] = {}
         left_out: dict[str, Mapping[str, int]] = {}
         drained = 0
-        for tenant in tenants:
+        for tenant, limits in tenants.items():
             try:
-                state = self._refreshed(tenant, now_ms)
+                state = self._refreshed(tenant, limits, now_ms)
                 versions[tenant] = state.version
                 if state.snapshot.left_out:
                     left_out[tenant] = state.snapshot.left_out
@@ -62,10 +73,15 @@ class Watcher:
             raise next(iter(failures.values()))
         return {"versions": versions, "drained": drained}
 
-    def _refreshed(self, tenant: str, now_ms: int) -> RouteState:
-        spent = self._statistics.spent(tenant, now_ms)
+    def _refreshed(self, tenant: str, limits: Limits, now_ms: int) -> RouteState:
+        leased, settled = self._ledger.accounts(tenant), self._statistics.settled(tenant, now_ms)
+        spent = explored_money(leased, settled, now_ms)
         rows = list(self._statistics.cells(tenant))
-        return self._state.revise(tenant, lambda state: Revision(with_statistics(state, rows, now_ms, spent)))
+
+        def renewed(state: RouteState) -> Revision:
+            return Revision(with_accounts(with_statistics(state, rows, now_ms, spent), settled, limits, now_ms))
+
+        return self._state.revise(tenant, renewed)
 
     def _drained(self, tenant: str) -> int:
         """Send what `route` had to spool. Sent first and removed after: twice is harmless, never is not."""
@@ -89,6 +105,7 @@ def watcher() -> Watcher:
     dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
     return Watcher(
         Registry(dynamodb, settings.state_table),
+        Ledger(dynamodb, settings.ledger_table),
         StatisticsStore(dynamodb, settings.statistics_table),
         StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
         Spool(s3, settings.records_bucket),

@@ -17,6 +17,7 @@ from functions.publish import app as publish
 from functions.record import app as record
 from functions.route import app as route
 from functions.stores import clients
+from functions.stores.ledger import Ledger
 from functions.stores.registry import Registry
 from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
@@ -96,7 +97,7 @@ class Cloud:
             passed.clear()
         self.dynamodb, self.s3, self.sqs = (clients.patient(name) for name in ("dynamodb", "s3", "sqs"))
         self.queues = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
-        for table in ("state", "statistics"):
+        for table in ("state", "statistics", "ledger"):
             self._create_table(table)
         for bucket in ("state-bucket", "records-bucket"):
             self.s3.create_bucket(Bucket=bucket)
@@ -105,12 +106,14 @@ class Cloud:
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
         self.statistics = StatisticsStore(self.dynamodb, "statistics")
+        self.ledger = Ledger(self.dynamodb, "ledger")
         self.restart()
 
     def settings(self) -> dict[str, str]:
         return {
             "STATE_TABLE": "state",
             "STATISTICS_TABLE": "statistics",
+            "LEDGER_TABLE": "ledger",
             "STATE_BUCKET": "state-bucket",
             "RECORDS_BUCKET": "records-bucket",
             "TELEMETRY_QUEUE_URL": self.queues["telemetry"],
