@@ -18,10 +18,12 @@ __all__ = ["RENEW_MS", "Lease", "Need", "asked", "need", "opened", "renewed"]
 
 #: How long a slice is meant to last, and how old what is known of the others may get while somebody asks.
 RENEW_MS = 30_000
-#: The first slice, and the least: this part of the limit. What an environment that dies strands is of that order.
+#: The first slice is this part of the limit; from then on it follows what is spent.
 _FIRST_PART = 4_096
-#: Of what is left no slice takes more than this part, so that the last of it is shared.
+#: Of what is left no slice takes more than this part, so that the last of it is shared, in first slices at the end.
 _SHARED_PART = 4
+#: A lease is low with this part of its slice left.
+_LOW_PART = 4
 
 
 class Need(IntEnum):
@@ -62,7 +64,7 @@ class Lease:
 
 def opened(limit: int, before: Lease | None = None) -> Lease:
     """The lease of a new period, of the size that the last one had come to."""
-    return Lease(before.slice if before else _least(limit))
+    return Lease(before.slice if before else _first(limit))
 
 
 def need(lease: Lease, limit: int, now_ms: int) -> Need:
@@ -76,7 +78,7 @@ def need(lease: Lease, limit: int, now_ms: int) -> Need:
     left = limit - lease.used > 0
     if left and lease.unspent <= 0:
         return Need.NOW
-    low = left and _SHARED_PART * lease.unspent <= lease.slice
+    low = left and _LOW_PART * lease.unspent <= lease.slice
     return Need.SOON if low or abs(now_ms - lease.renewed_ms) > RENEW_MS else Need.NONE
 
 
@@ -85,13 +87,12 @@ def asked(lease: Lease, limit: int, now_ms: int) -> tuple[int, int]:
 
     A slice follows the spending of `RENEW_MS`, by a factor of two at most each time.
     """
-    wanted = lease.slice
+    slice_ = lease.slice
     if lease.renewed_ms is not None:
         elapsed = max(1, abs(now_ms - lease.renewed_ms))
         pace = (lease.spent - lease.spent_then) * RENEW_MS // elapsed
-        wanted = min(2 * lease.slice, max(lease.slice // 2, pace))
-        wanted = min(wanted, max(0, limit - lease.used) // _SHARED_PART)
-    slice_ = max(_least(limit), wanted)
+        shared = max(_first(limit), (limit - lease.used) // _SHARED_PART)
+        slice_ = max(1, min(2 * slice_, max(slice_ // 2, pace), shared))
     return slice_, slice_ - lease.unspent
 
 
@@ -102,5 +103,5 @@ def renewed(lease: Lease, slice_: int, added: int, total: int, now_ms: int) -> L
     return Lease(slice_, granted, lease.spent, others, lease.spent, now_ms)
 
 
-def _least(limit: int) -> int:
+def _first(limit: int) -> int:
     return max(1, limit // _FIRST_PART)
