@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.draws import decision_id_for, draw_ppm
 from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
@@ -34,16 +35,17 @@ _DAY_MS = 86_400_000
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
-    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: of the request's
-    session, its signature already verified. budgets: readings of the ledgers that cover the request. lane: which policy
-    decides and how likely that was. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the
-    route state.
+    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. half_open: arms that a
+    small share of calls may try again. pin: of the request's session, its signature already verified. budgets: readings
+    of the ledgers that cover the request. lane: which policy decides and how likely that was. degraded: decided on
+    stale state, so nothing is explored. state_age_ms: age of the route state.
     """
 
     tenant: str
     decision_id: str
     now_ms: int
     breakers: frozenset[str] = frozenset()
+    half_open: frozenset[str] = frozenset()
     pin: Pin | None = None
     budgets: tuple[BudgetReading, ...] = ()
     lane: Lane = LIVE
@@ -85,7 +87,8 @@ class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
+    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
+    let through. warnings: what was wrong with the inputs and decided
     around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
     """
 
@@ -98,6 +101,7 @@ class Decision:
     catalog_fingerprint: str
     snapshot_fingerprint: str
     warnings: tuple[str, ...] = ()
+    probing_ppm: int = PPM
 
     @property
     def status(self) -> Status:
@@ -125,8 +129,9 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's and the exploration's."""
-        return self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
+        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's."""
+        drawn = self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
+        return drawn * self.probing_ppm // PPM
 
     @property
     def expected_cost_nanodollars(self) -> int:
@@ -141,18 +146,24 @@ class Decision:
         return self.course.option.state if self.course.option else "none"
 
     def claims(self) -> TokenClaims:
-        """What the decision token signs."""
-        survey, now = self.cell.survey, self.circumstances
+        """What the decision token signs. In shadow any candidate may turn out to be what the old path used."""
+        survey, now, shadow = self.cell.survey, self.circumstances, self.mode == "shadow"
+        arms = self.course.token_arms
+        if shadow:
+            arms += tuple(arm for arm in self.cell.others if arm.arm not in {planned.arm for planned in arms})
         return TokenClaims(
             tenant=now.tenant,
             decision_id=now.decision_id,
             cluster=survey.cluster,
             task=survey.envelope.task_type,
             route=survey.route.name,
-            arms=self.course.token_arms,
+            arms=arms,
             propensity_ppm=self.propensity_ppm,
             explored=self.course.explored,
             at_ms=now.now_ms,
+            decided=self.arm if shadow else None,
+            trial=None if shadow else now.lane.trial,
+            trips=tuple(order.outcome for order in survey.route.failures if order.open_breaker),
         )
 
     def pin(self, session: str | None) -> Pin | None:
@@ -181,14 +192,18 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    cell = _cell(table, survey, snapshot, circumstances.breakers, exploring, pinned)
+    reachable = [candidate.model.arm for candidate in survey.candidates] if circumstances.half_open else ()
+    breakers, probing = let_through(
+        circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
+    )
+    cell = _cell(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
         course = _course(cell, None, snapshot, "denied" if budget.state == "deny" else "no_candidates")
     else:
         course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
-    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings)
+    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings, probing)
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:

@@ -48,7 +48,7 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"format":{RECEIPT_FORMAT}'
+        f',"format":{RECEIPT_FORMAT}{_mode(decision)}'
         f',"request":{_json(request.document())}'
         f',"snapshot":{_json(learned)}'
         f',"tenant":{_json(decision.circumstances.tenant)}{_warnings(decision)}}}'
@@ -109,6 +109,8 @@ def _circumstances(now: Circumstances) -> str:
         "now_ms": now.now_ms,
         "state_age_ms": now.state_age_ms,
     }
+    if now.half_open:
+        found["half_open"] = sorted(now.half_open)
     if now.pin is not None:
         found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
     return _json(found)
@@ -119,6 +121,11 @@ def _fingerprints(decision: Decision) -> str:
         f'{{"catalog":"{decision.catalog_fingerprint}","engine":"{ENGINE}"'
         f',"policy":"{decision.policy_fingerprint}","snapshot":"{decision.snapshot_fingerprint}"}}'
     )
+
+
+def _mode(decision: Decision) -> str:
+    """Said only where what was decided is not what served."""
+    return ',"mode":"shadow"' if decision.mode == "shadow" else ""
 
 
 def _warnings(decision: Decision) -> str:
