@@ -18,7 +18,7 @@ from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenArm, TokenClaims
+from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
 from policy_lang.ir import PPM
@@ -280,7 +280,8 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     line_up = _line_up(outlook, option, explored)
     steps = tuple(_step(behind, role) for behind, role in line_up)
     row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
-    arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
+    models = [behind.candidate.model for behind, _ in line_up]
+    arms = tuple(priced_arm(model, snapshot.generations.get(model.arm, 0)) for model in models)
     cost = served_cost(outlook, option, steps)
     return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
 
@@ -297,14 +298,6 @@ def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Opt
 def _step(option: Option, role: str) -> Step:
     model = option.candidate.model
     return Step(model.arm, model.provider, model.name, role, option.state)
-
-
-def _token_arm(option: Option, snapshot: Snapshot) -> TokenArm:
-    model = option.candidate.model
-    read = model.price_in if model.price_cached_read is None else model.price_cached_read
-    write = model.price_in if model.price_cached_write is None else model.price_cached_write
-    generation = snapshot.generations.get(model.arm, 0)
-    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
 
 
 def _json(value: object) -> str:

@@ -194,7 +194,7 @@ def _effect(
     record, at_ms = telemetry.record, claims.at_ms
     spend = None
     if field == "outcome":
-        sums = outcome_sums(record, at_ms)
+        sums = outcome_sums(record, at_ms) | ({"k": cost} if cost else {})
         if claims.explored and cost:
             spend = Spend(claims.tenant, claims.route, at_ms // DAY_MS, cost)
     else:

@@ -15,8 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policy_lang.canonical import canonical
+from policy_lang.catalog import Model
 
-__all__ = ["SigningKeys", "TokenArm", "TokenClaims", "TokenError", "mint", "sign", "signed_payload", "verify"]
+__all__ = [
+    "SigningKeys",
+    "TokenArm",
+    "TokenClaims",
+    "TokenError",
+    "mint",
+    "priced_arm",
+    "sign",
+    "signed_payload",
+    "verify",
+]
 
 
 class TokenError(ValueError):
@@ -58,6 +69,13 @@ class TokenArm:
             + output_tokens * self.price_out
         )
         return (picodollars + 500) // 1000
+
+
+def priced_arm(model: Model, generation: int) -> TokenArm:
+    """The arm at its list prices; a cache class without a price costs what fresh input does."""
+    read = model.price_in if model.price_cached_read is None else model.price_cached_read
+    write = model.price_in if model.price_cached_write is None else model.price_cached_write
+    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
 
 
 @dataclass(frozen=True, slots=True)
