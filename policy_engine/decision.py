@@ -19,7 +19,7 @@ from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenArm, TokenClaims
+from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
 from policy_lang.ir import PPM
@@ -88,7 +88,7 @@ class Decision:
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
     caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. warnings: what was wrong with the inputs and decided
+    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with the inputs and decided
     around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
     """
 
@@ -102,6 +102,7 @@ class Decision:
     snapshot_fingerprint: str
     warnings: tuple[str, ...] = ()
     probing_ppm: int = PPM
+    others: tuple[TokenArm, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -148,9 +149,8 @@ class Decision:
     def claims(self) -> TokenClaims:
         """What the decision token signs. In shadow any candidate may turn out to be what the old path used."""
         survey, now, shadow = self.cell.survey, self.circumstances, self.mode == "shadow"
-        arms = self.course.token_arms
-        if shadow:
-            arms += tuple(arm for arm in self.cell.others if arm.arm not in {planned.arm for planned in arms})
+        planned = {arm.arm for arm in self.course.token_arms}
+        arms = self.course.token_arms + tuple(arm for arm in self.others if arm.arm not in planned)
         return TokenClaims(
             tenant=now.tenant,
             decision_id=now.decision_id,
@@ -203,7 +203,17 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
         course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
-    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings, probing)
+    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings, probing, _others(table, survey, snapshot))
+
+
+def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
+    """Candidates and baseline at their prices where the policy decides in shadow; its gates do not bind the old path."""
+    if table.policy.mode != "shadow":
+        return ()
+    models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}
+    if survey.baseline is not None:
+        models[survey.baseline.arm] = survey.baseline
+    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:
@@ -295,7 +305,8 @@ def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status)
     line_up = _line_up(outlook, option, explored)
     steps = tuple(_step(behind, role) for behind, role in line_up)
     row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
-    arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
+    models = [behind.candidate.model for behind, _ in line_up]
+    arms = tuple(priced_arm(model, snapshot.generations.get(model.arm, 0)) for model in models)
     cost = served_cost(outlook, option, steps)
     return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
 
@@ -312,14 +323,6 @@ def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Opt
 def _step(option: Option, role: str) -> Step:
     model = option.candidate.model
     return Step(model.arm, model.provider, model.name, role, option.state)
-
-
-def _token_arm(option: Option, snapshot: Snapshot) -> TokenArm:
-    model = option.candidate.model
-    read = model.price_in if model.price_cached_read is None else model.price_cached_read
-    write = model.price_in if model.price_cached_write is None else model.price_cached_write
-    generation = snapshot.generations.get(model.arm, 0)
-    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
 
 
 def _json(value: object) -> str:

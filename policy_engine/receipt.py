@@ -12,12 +12,23 @@ from typing import Any
 
 from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot
+from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical
 
-__all__ = ["RECEIPT_FORMAT", "ReceiptError", "open_sealed", "receipt_body", "reply", "seal"]
+__all__ = [
+    "RECEIPT_FORMAT",
+    "ReceiptError",
+    "open_sealed",
+    "receipt_body",
+    "reply",
+    "seal",
+    "sign_receipt",
+    "signed_receipt",
+]
 
 RECEIPT_FORMAT = 1
+_CARRIED = "receipt"
 
 
 class ReceiptError(ValueError):
@@ -76,6 +87,19 @@ def open_sealed(line: str) -> dict[str, Any]:
     if computed != stated:
         raise ReceiptError("the receipt's bytes do not match its hash", decision_id)
     return receipt  # type: ignore[no-any-return]  # it has string keys, so it is an object
+
+
+def sign_receipt(line: str, keys: SigningKeys) -> str:
+    """A sealed line for its caller to carry: only what this service signed is taken back."""
+    return sign(_CARRIED, line.encode(), keys)
+
+
+def signed_receipt(carried: str, keys: SigningKeys) -> str:
+    """The sealed line that `sign_receipt` signed; ReceiptError for any other text."""
+    try:
+        return signed_payload(_CARRIED, carried, keys).decode()
+    except TokenError as problem:
+        raise ReceiptError(f"the receipt was not signed here: {problem.code}") from None
 
 
 def reply(decision: Decision, token: str, pin: str | None = None) -> str:

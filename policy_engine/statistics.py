@@ -41,7 +41,8 @@ _TABLE = (
 #: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, tr/tw cached reads and writes among
 #: the input, ln/l weight and ms of latency, h<k>/g<k> weight of latencies / TTFTs of k bits, that is in
 #: [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, w successes among them, p provider faults, x context windows that
-#: were too small among those, b faults after which the route wanted the arm's breaker open.
+#: were too small among those, b faults after which the route wanted the arm's breaker open, k nano-dollars of every
+#: outcome's call, whoever was at fault (`settlement` adds it: the price is the decision's).
 Sums = dict[str, int]
 
 

@@ -18,6 +18,7 @@ from functions.record import app as record
 from functions.route import app as route
 from functions.stores import clients
 from functions.stores.registry import Registry
+from functions.stores.secrets import keys_from_secret
 from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
 from functions.watch import app as watch
@@ -101,6 +102,7 @@ class Cloud:
         for bucket in ("state-bucket", "records-bucket"):
             self.s3.create_bucket(Bucket=bucket)
         secret = json.dumps({"current": "k2", "keys": {"k1": "aa" * 32, "k2": "bb" * 32}})
+        self.keys_of_tokens = keys_from_secret(secret)
         self.secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString=secret)["ARN"]
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
@@ -157,6 +159,9 @@ class Cloud:
     def route(self, body=None, **how):
         wanted = {"policy": "acme/support", "org": "labs", "envelope": ENVELOPE} if body is None else body
         return _answer(route.handler, self.event("/v1/route", wanted, **how))
+
+    def returned(self, receipts, **how):
+        return _answer(route.handler, self.event("/v1/receipts", {"receipts": receipts}, **how))
 
     def ingest(self, records, **how):
         body = {"records": records} if isinstance(records, list) else records
