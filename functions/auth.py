@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from functions.caching import Recent
 from functions.function_url import Request
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
 from policy_engine.signing import SignatureError, signature_from_headers, verify_signature
@@ -29,10 +30,14 @@ class _Held:
 
 
 class Authenticator:
-    """Looks credentials up and remembers those it found; an unknown one is looked up every time."""
+    """Looks credentials up and remembers those it found; an unknown one is looked up every time.
 
-    def __init__(self, registry: Registry) -> None:
+    `backups`: where to look while the registry is out of reach, for those who must answer even then.
+    """
+
+    def __init__(self, registry: Registry, backups: Backups | None = None) -> None:
         self._registry = registry
+        self._backups = backups
         self._held: Recent[tuple[CredentialKind, str], _Held] = Recent(_HELD_CREDENTIALS)
 
     def tenant_of(self, request: Request) -> str:
@@ -77,9 +82,11 @@ class Authenticator:
         try:
             credential = self._registry.credential(kind, name)
         except StoreError:
-            if held is None:
+            if held is not None:
+                return held.credential
+            if self._backups is None:
                 raise
-            return held.credential
+            credential = self._backups.credential(kind, name, now_ms)
         if credential is not None:
             self._held.put((kind, name), _Held(credential, now_ms))
         return credential

@@ -23,7 +23,7 @@ _DAY_MS = 86_400_000
 class Lane:
     """The policy that decides (None: the one asked for) and the probability of that, over the draws of the unit.
 
-    `share_ppm`: that of the deciding fingerprint in its alias. `trial`: the lane that a stop-loss counts the call in.
+    `share_ppm`: what the weights of aliases left of it. `trial`: the lane that a stop-loss counts the call in.
     """
 
     policy: str | None = None
