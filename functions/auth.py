@@ -81,12 +81,21 @@ class Authenticator:
             return held.credential
         try:
             credential = self._registry.credential(kind, name)
-        except StoreError:
+        except StoreError as outage:
             if held is not None:
                 return held.credential
-            if self._backups is None:
-                raise
-            credential = self._backups.credential(kind, name, now_ms)
+            return self._copied(kind, name, now_ms, outage)
         if credential is not None:
             self._held.put((kind, name), _Held(credential, now_ms))
         return credential
+
+    def _copied(self, kind: CredentialKind, name: str, now_ms: int, outage: StoreError) -> Credential | None:
+        """What the second source says; `outage` is raised where there is none. It is asked every time: a copy may be
+        older than a revocation, so it is not remembered.
+        """
+        if self._backups is None:
+            raise outage
+        try:
+            return self._backups.credential(kind, name, now_ms)
+        except StoreError:
+            raise outage from None
