@@ -171,7 +171,7 @@ def _facts(decision: Decision) -> dict[str, Any]:
 def _counts(decision: Decision) -> dict[str, int]:
     degraded = decision.circumstances.degraded
     outlook = decision.cell.outlook
-    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.arm)
+    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.model.arm)
     counts = {"Explored": decision.explored, "Diverted": diverted, "Degraded": degraded}
     return {"Decisions": 1, **{name: int(counted) for name, counted in counts.items()}}
 
