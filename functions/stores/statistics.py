@@ -15,7 +15,16 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import ConflictError, reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import SHARDS, cell_key, cell_partition, marker_key, shard_of, spend_key, spend_partition, tally_key
+from functions.stores.keys import (
+    SHARDS,
+    cell_key,
+    cell_partition,
+    marker_key,
+    shard_of,
+    spend_key,
+    spend_partition,
+    tally_key,
+)
 from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey, Spend
 from policy_engine.statistics import CellRow, Sums, merge_sums
 from policy_engine.trials import Tally, TrialLane
