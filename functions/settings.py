@@ -32,7 +32,6 @@ class RouteSettings:
     state_table: str
     ledger_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
     signing_secret_arn: str
     state_max_age_ms: int = 30_000
@@ -63,6 +62,7 @@ class RecordSettings:
 class PublishSettings:
     state_table: str
     state_bucket: str
+    signing_secret_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class WatchSettings:
     ledger_table: str
     statistics_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
+    signing_secret_arn: str
 
 
 Settings = TypeVar(

@@ -14,7 +14,18 @@ from policy_engine.wire import RouteRequest, TelemetryRecord
 from policy_lang.ir import Budget, Route
 from policy_lang.vocabulary import OUTCOMES
 
-__all__ = ["REQUESTS", "Account", "Allowance", "Charge", "allowances", "charges", "exploration", "explored_money", "read_key", "settled"]
+__all__ = [
+    "REQUESTS",
+    "Account",
+    "Allowance",
+    "Charge",
+    "allowances",
+    "charges",
+    "exploration",
+    "explored_money",
+    "read_key",
+    "settled",
+]
 
 #: A key and an amount in its account's unit.
 Charge = tuple[str, int]
@@ -25,7 +36,7 @@ _UNITS = {sign: unit for unit, sign in _SIGNS.items()}
 
 
 class Account(NamedTuple):
-    """scope: that of a budget, or `explore` (name: the route), or `requests`. name is None for the tenant as a whole."""
+    """scope: that of a budget, `explore` (name: the route) or `requests`. name is None for the tenant as a whole."""
 
     scope: str
     name: str | None
@@ -38,9 +49,9 @@ class Account(NamedTuple):
 
     def key(self, now_ms: int) -> str:
         """The account in the period of a moment."""
-        return f"{self.text}@{self.index(now_ms)}"
+        return f"{self.text}@{self.period_at(now_ms)}"
 
-    def index(self, now_ms: int) -> int:
+    def period_at(self, now_ms: int) -> int:
         """Minutes, days or months since 1970."""
         if self.period == "month":
             return _month(now_ms // _DAY_MS)
@@ -118,7 +129,7 @@ def explored_money(taken: Mapping[str, int], settled: Mapping[str, int], now_ms:
     found = {}
     for key, amount in taken.items():
         account, index = read_key(key)
-        if account.scope == "explore" and account.name is not None and index == account.index(now_ms):
+        if account.scope == "explore" and account.name is not None and index == account.period_at(now_ms):
             found[account.name] = max(0, amount + settled.get(key, 0))
     return dict(sorted(found.items()))
 

@@ -15,6 +15,7 @@ from policy_engine.accounts import Charge, settled
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
+from policy_engine.trials import Tally, TrialLane, outcome_tally, quality_tally
 from policy_engine.wire import TelemetryRecord, record_to_wire
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "CellKey",
     "Effect",
     "Field",
+    "LaneTally",
     "MarkerKey",
     "Settlement",
     "State",
@@ -76,11 +78,20 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneTally:
+    """What a field adds to a lane of a trial."""
+
+    lane: TrialLane
+    sums: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
 
     `charges`: what the decision's accounts are to be charged beyond what was expected, or less than nothing; `day` is
-    the decision's (UTC, since 1970).
+    the decision's (UTC, since 1970). `tally`: what it adds to the lane that a stop-loss watches, where the decision was
+    drawn for one.
     """
 
     marker: MarkerKey
@@ -90,6 +101,7 @@ class Effect:
     charges: tuple[Charge, ...]
     day: int
     expires_ms: int
+    tally: LaneTally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +181,8 @@ def outcome_record(settlement: Settlement, fields: Mapping[Field, State]) -> dic
             "explored": claims.explored,
             "propensity_ppm": claims.propensity_ppm,
         }
+        if claims.decided is not None:
+            document |= {"mode": "shadow", "decided": claims.decided}
     if settlement.cost_nanodollars is not None:
         document["cost_nanodollars"] = settlement.cost_nanodollars
     return document
@@ -189,7 +203,7 @@ def _effect(
     record, at_ms = telemetry.record, claims.at_ms
     charges: tuple[Charge, ...] = ()
     if field == "outcome":
-        sums = outcome_sums(record, at_ms)
+        sums = outcome_sums(record, at_ms, claims.trips) | ({"k": cost} if cost else {})
         charges = settled(claims.charges, record, cost)
     else:
         assert record.quality_ppm is not None
@@ -202,7 +216,15 @@ def _effect(
         charges=charges,
         day=at_ms // DAY_MS,
         expires_ms=at_ms + limit_ms + _REDELIVERY_MS,
+        tally=_tally(claims, record, field),
     )
+
+
+def _tally(claims: TokenClaims, record: TelemetryRecord, field: Field) -> LaneTally | None:
+    if claims.trial is None:
+        return None
+    sums = outcome_tally(record) if field == "outcome" else quality_tally(record.quality_ppm or 0)
+    return LaneTally(claims.trial, sums) if sums else None
 
 
 def _cost(arm: TokenArm, record: TelemetryRecord) -> int | None:

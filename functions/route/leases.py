@@ -137,4 +137,4 @@ def _reached(book: _Book, lease: Lease, granted: int, now_ms: int) -> bool:
 def _over(key: str, now_ms: int) -> bool:
     """Whether an account's period is over, and the one after it: environments' clocks differ by less."""
     account, index = read_key(key)
-    return index < account.index(now_ms) - 1
+    return index < account.period_at(now_ms) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
@@ -100,7 +100,7 @@ class Ledger:
             except ClientError as problem:
                 if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
-                return _answered(problem.response["Item"])
+                return _answered(cast("Mapping[str, Any]", problem.response)["Item"])
         return answered
 
     def session(self, tenant: str, name: str) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from botocore.exceptions import ClientError
+
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import credential_key, tenant_key, tenants_partition
@@ -16,7 +18,7 @@ from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-__all__ = ["Credential", "CredentialKind", "Registry", "iam_principal"]
+__all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"]
 
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
@@ -32,6 +34,15 @@ class Credential:
     secret: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
+
+    tenant: str
+    shares_priors: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
 class Registry:
     """The registry items of the state table."""
 
@@ -43,10 +54,7 @@ class Registry:
         """The credential of an IAM ARN (session stripped) or an HMAC key id; None when nobody registered it."""
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
-        if "Item" not in answer:
-            return None
-        item = decoded(answer["Item"])
-        return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
+        return _credential(decoded(answer["Item"])) if "Item" in answer else None
 
     def limits(self, tenant: str) -> Limits:
         """What a tenant may take; the defaults where its registration says nothing."""
@@ -54,8 +62,23 @@ class Registry:
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
         return _limits(decoded(answer["Item"])) if "Item" in answer else DEFAULT_LIMITS
 
-    def tenants(self) -> dict[str, Limits]:
-        """Every enrolled tenant by name, with its limits."""
+    def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
+        """Every credential there is, by kind and name; a scan of the table."""
+        found: dict[tuple[CredentialKind, str], Credential] = {}
+        with reaching(_CODE, "the tenant registry"):
+            pages = self._dynamodb.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues=encoded({":prefix": "credential#"}),
+            )
+            for page in pages:
+                for item in map(decoded, page["Items"]):
+                    _, kind, name = item["pk"].split("#", 2)
+                    found[kind, name] = _credential(item)
+        return found
+
+    def members(self) -> list[Member]:
+        """Every enrolled tenant, by name."""
         with reaching(_CODE, "the tenant registry"):
             pages = self._dynamodb.get_paginator("query").paginate(
                 TableName=self._table,
@@ -63,7 +86,23 @@ class Registry:
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
             items = [decoded(item) for page in pages for item in page["Items"]]
-        return {str(item["sk"]): _limits(item) for item in items}
+        return [Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item)) for item in items]
+
+    def share_priors(self, tenant: str, *, shares: bool) -> None:
+        """Let a tenant into the shared priors or take it out; ValueError for one that is not enrolled."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(tenant_key(tenant)),
+                    UpdateExpression="SET shares_priors = :shares",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues=encoded({":shares": int(shares)}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no tenant `{tenant}` is enrolled") from None
 
     def enrol(
         self,
@@ -85,9 +124,10 @@ class Registry:
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
         puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
         with reaching(_CODE, "the tenant registry"):
-            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._tenant(tenant, limits)}, *puts])
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._member(tenant, limits)}, *puts])
 
-    def _tenant(self, tenant: str, limits: Limits | None) -> Any:
+    def _member(self, tenant: str, limits: Limits | None) -> Any:
+        """Not a put: enrolling again must not undo what was said of the tenant since."""
         kept = ":limits" if limits else "if_not_exists(#limits, :limits)"
         document = limits_document(limits) if limits else {}
         return {
@@ -101,6 +141,10 @@ class Registry:
 
 def _limits(item: Mapping[str, Any]) -> Limits:
     return limits_from_document(json.loads(item.get("limits", "{}")))
+
+
+def _credential(item: Mapping[str, Any]) -> Credential:
+    return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
 
 
 def iam_principal(arn: str) -> str:

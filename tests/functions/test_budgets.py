@@ -1,4 +1,4 @@
-"""Budgets end to end: leased to environments, charged by decisions, put right by telemetry, and they do stop spending."""
+"""Budgets end to end: leased to environments, charged by decisions, put right by telemetry. They do stop spending."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_new_day_is_a_new_budget_and_the_old_one_is_dropped(budgeted):
         cloud.now += DAY
         assert cloud.route()[0] == 200
         spend_all(cloud)
-    today = LABS.index(cloud.now)
+    today = LABS.period_at(cloud.now)
     assert set(cloud.ledger.accounts("acme")) == {f"{LABS.text}@{day}" for day in (today - 1, today)}
 
 
@@ -298,7 +298,7 @@ def test_an_unreachable_ledger_ends_exploration_on_money(cloud, failing):
 def test_names_made_up_by_inline_policies_do_not_fill_the_ledger(budgeted, wanted, environments):
     cloud = budgeted("budget org labs $40/day")
     for start in range(0, MAX_ACCOUNTS, 50):  # moto parses longer expressions by ever deeper recursion
-        keys = {f"org:o{number}:$/day@{LABS.index(cloud.now)}": 1 for number in range(start, start + 50)}
+        keys = {f"org:o{number}:$/day@{LABS.period_at(cloud.now)}": 1 for number in range(start, start + 50)}
         cloud.ledger.add("acme", keys, (), cloud.now)
     (router,) = environments(1)
     assert asked(cloud, router, wanted())[0] == 200  # the first renewal finds out how many there are

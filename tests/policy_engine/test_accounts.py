@@ -25,7 +25,7 @@ def test_months_are_those_of_the_calendar():
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for day in range(0, 60_000, 3):
         moment = epoch + timedelta(days=day)
-        index = ORG.index(day * 86_400_000)
+        index = ORG.period_at(day * 86_400_000)
         assert index == (moment.year - 1970) * 12 + moment.month - 1
         begins, ends = (epoch + timedelta(milliseconds=ms) for ms in ORG.bounds(index))
         assert (begins.year, begins.month, begins.day) == (moment.year, moment.month, 1)
@@ -35,10 +35,14 @@ def test_months_are_those_of_the_calendar():
 
 @pytest.mark.parametrize("account", [exploration("chat"), REQUESTS, Account("tenant", None, "tokens", "day")])
 def test_a_moment_lies_in_its_period_and_the_next_begins_where_it_ends(account):
-    index = account.index(NOW)
+    index = account.period_at(NOW)
     begins, ends = account.bounds(index)
     assert begins <= NOW < ends
-    assert (account.index(begins), account.index(ends - 1), account.index(ends)) == (index, index, index + 1)
+    assert (account.period_at(begins), account.period_at(ends - 1), account.period_at(ends)) == (
+        index,
+        index,
+        index + 1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,12 +57,12 @@ def test_a_moment_lies_in_its_period_and_the_next_begins_where_it_ends(account):
 )
 def test_a_key_says_which_account_and_period_it_is_of(account, key):
     assert account.key(NOW) == key
-    assert read_key(key) == (account, account.index(NOW))
+    assert read_key(key) == (account, account.period_at(NOW))
 
 
 @pytest.mark.parametrize("key", ["", "pk", "org:growth:$/month", "org:growth:$/year@3", "org:growth:yen/day@3", "@3"])
 def test_what_is_no_key_is_refused(key):
-    with pytest.raises(ValueError, match="account's key|invalid literal"):
+    with pytest.raises(ValueError, match=r"account's key|invalid literal"):
         read_key(key)
 
 

@@ -30,7 +30,9 @@ def settled():
     """Settle a record of a decision made at NOW; fields of the claims and of the record by keyword."""
 
     def build(*, age=1_000, tenant="acme", keys=KEYS, token=None, charges=(), **fields):
-        claims = TokenClaims("acme", "d" * 32, "ab" * 10, "label", "labelling", ARMS, 950_000, False, NOW, charges)
+        claims = TokenClaims(
+            "acme", "d" * 32, "ab" * 10, "label", "labelling", ARMS, 950_000, False, NOW, charges=charges
+        )
         told = {"arm": "a/cheap", "hop": 0, "outcome": "ok", "input_tokens": 300, "output_tokens": 20, **fields}
         record = TelemetryRecord(token or mint(claims, KEYS), **told)
         return settle(Telemetry(tenant, "r:0", NOW + age, record), keys)
@@ -43,7 +45,7 @@ def test_an_outcome_adds_to_the_cell_of_its_decision_at_its_decisions_time(settl
     (effect,) = settlement.effects
     assert effect.marker == MarkerKey("acme", "d" * 32, 0, "outcome")
     assert effect.cell == CellKey("acme", "ab" * 10, "label", "a/cheap", 2, epoch_of(NOW))
-    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW)
+    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW) | {"k": settlement.cost_nanodollars}
     assert effect.charges == ()
 
 
