@@ -16,7 +16,7 @@ from policy_cli.exits import FINDINGS
 if TYPE_CHECKING:
     from functions.stores.backlog import Letter
 
-__all__ = ["redrive"]
+__all__ = ["redrive", "redriven"]
 
 
 @click.command()
@@ -42,7 +42,7 @@ def redrive(
     """
     found = deployment()
     with found.reaching("a queue of"):
-        moved, left = _redriven(found, queue, limit, include_poison=include_poison, dry_run=dry_run)
+        moved, left = redriven(found, queue, limit, include_poison=include_poison, dry_run=dry_run)
     poison = {letter.message_id: letter.reason for letter in left if letter.reason is not None}
     if form == "json":
         ids = [letter.message_id for letter in moved]
@@ -53,15 +53,21 @@ def redrive(
         sys.exit(FINDINGS)
 
 
-def _redriven(
-    deployment: Deployment, queue: str, limit: int | None, *, include_poison: bool, dry_run: bool
+def redriven(
+    deployment: Deployment,
+    queue: str,
+    limit: int | None = None,
+    *,
+    include_poison: bool = False,
+    dry_run: bool = False,
+    wait_s: int = 1,
 ) -> tuple[list[Letter], list[Letter]]:
-    """What was moved, or would be, and what was left."""
+    """What was moved, or would be, and what was left. wait_s: as for `Backlog`."""
     from functions.stores.backlog import Backlog
     from functions.stores.queues import Queue
 
     sqs, kind = deployment.client("sqs"), queue.capitalize()
-    dead = Backlog(sqs, deployment.name(f"{kind}DeadLetterQueue"))
+    dead = Backlog(sqs, deployment.name(f"{kind}DeadLetterQueue"), wait_s=wait_s)
     source = Queue(sqs, deployment.name(f"{kind}Queue"), f"{queue}_unavailable")
     moved: list[Letter] = []
     shown: list[Letter] = []

@@ -47,16 +47,16 @@ class Queues:
     dead: Mapping[str, tuple[Letter, ...]]
 
 
-def look_at_queues(deployment: Deployment, *, queued: bool) -> Queues:
+def look_at_queues(deployment: Deployment, *, queued: bool, wait_s: int = 1) -> Queues:
     """Dead letters are always looked at; messages on their way only on request, because each look is a receive."""
     sqs = deployment.client("sqs")
     found: dict[str, dict[str, Any]] = {"depths": {}, "queued": {}, "dead": {}}
     with deployment.reaching("a queue of"):
         for kind in ("Telemetry", "Records"):
-            source = Backlog(sqs, deployment.name(f"{kind}Queue"))
+            source = Backlog(sqs, deployment.name(f"{kind}Queue"), wait_s=wait_s)
             found["depths"][kind.lower()] = source.depth()
             found["queued"][kind.lower()] = tuple(source.look()) if queued else ()
-            dead = Backlog(sqs, deployment.name(f"{kind}DeadLetterQueue"))
+            dead = Backlog(sqs, deployment.name(f"{kind}DeadLetterQueue"), wait_s=wait_s)
             found["dead"][kind.lower()] = tuple(dead.look()) if dead.depth() else ()
     return Queues(**found)
 
