@@ -6,6 +6,7 @@ moto by way of `Wire`, which loses, refuses and delays what the case says. Time 
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import tomllib
@@ -532,7 +533,11 @@ BOXES = {"telemetry": "LearnFunction", "records": "RecordFunction"}
 @pytest.fixture
 def world(monkeypatch):
     """A World of a case, by name or as given, in which sleeping only counts."""
+    # The handlers' graphs are large and stay: looking them over for garbage takes a quarter of the time.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 20)
     with ExitStack() as started:
+        started.callback(gc.set_threshold, *thresholds)
 
         def build(case="calm", seed=1, mutant=None) -> World:
             made = World(Case(**CASES[case]) if isinstance(case, str) else case, seed, mutant)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MUTANTS = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())["mutant"]
-EVENTS = 200
+EVENTS = 150
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant["name"] for mutant in MUTANTS])
