@@ -15,12 +15,14 @@ from functions.route.states import States, View
 from functions.route.tables import Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
+from policy_engine.breakers import standing
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.pins import Pin, mint_pin, verify_pin
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
@@ -40,6 +42,7 @@ class RouteStores:
 
     registry: Registry
     state: StateStore
+    backups: Backups
     receipts: Receipts
     keys: KeyRing
 
@@ -49,8 +52,8 @@ class Router:
 
     def __init__(self, stores: RouteStores, state_max_age_ms: int) -> None:
         self._stores = stores
-        self._authenticator = Authenticator(stores.registry)
-        self._states = States(stores.state, state_max_age_ms)
+        self._authenticator = Authenticator(stores.registry, stores.backups)
+        self._states = States(stores.state, stores.backups, state_max_age_ms)
         self._tables = Tables()
 
     def answer(self, request: Request) -> Reply:
@@ -67,11 +70,13 @@ class Router:
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
         wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
             decision_id=decision_id,
             now_ms=request.now_ms,
-            breakers=view.state.breakers,
+            breakers=breakers,
+            half_open=half_open,
             pin=_pin(wanted, tenant, keys),
             lane=lane,
             degraded=view.degraded,
@@ -117,13 +122,15 @@ def router() -> Router:
     settings = load(RouteSettings)
     default_catalog()  # read now, so that it is part of what SnapStart restores
     dynamodb, s3, sqs = (clients.impatient(service) for service in ("dynamodb", "s3", "sqs"))
+    keys = KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn)
     stores = RouteStores(
         registry=Registry(dynamodb, settings.state_table),
         state=StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
+        backups=Backups(s3, settings.state_bucket, keys),
         receipts=Receipts(
-            Queue(sqs, settings.records_queue_url, "receipt_unavailable"), Spool(s3, settings.records_bucket)
+            Queue(sqs, settings.records_queue_url, "receipt_unavailable"), Spool(s3, settings.state_bucket)
         ),
-        keys=KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn),
+        keys=keys,
     )
     return Router(stores, settings.state_max_age_ms)
 
@@ -173,7 +180,7 @@ def _facts(decision: Decision, carried: str | None) -> dict[str, Any]:
     return ({"carried": True} if carried else {}) | {
         "tenant": decision.circumstances.tenant,
         "routing.decision.id": decision.circumstances.decision_id,
-        "routing.lane": decision.circumstances.lane.policy or "live",
+        "routing.lane": decision.circumstances.lane.policy or decision.mode,
         "routing.route": decision.route,
         "routing.policy.fingerprint": decision.policy_fingerprint,
         "routing.explore": decision.explored,
@@ -185,7 +192,7 @@ def _facts(decision: Decision, carried: str | None) -> dict[str, Any]:
 def _counts(decision: Decision, carried: str | None) -> dict[str, int]:
     degraded = decision.circumstances.degraded
     outlook = decision.cell.outlook
-    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.arm)
+    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.model.arm)
     counts = {"Explored": decision.explored, "Diverted": diverted, "Degraded": degraded}
     if carried:
         counts["ReceiptsCarried"] = True

@@ -36,6 +36,7 @@ DOORS = {
     "/v1/receipts": "RouteFunction",
     "/v1/telemetry": "IngestFunction",
     "/v1/policies/": "PublishFunction",
+    "/v1/aliases/": "PublishFunction",
 }
 
 

@@ -75,7 +75,7 @@ def books_of(deployment: Deployment, tenant: str, queues: Queues, asked: Asked) 
         for key in files.keys(tenant, "outcomes", asked.since_ms):
             for number, line in enumerate(files.lines(key), 1):
                 books.outcome(line, "filed", f"{key}:{number}")
-        for _, message in Spool(s3, deployment.name("RecordsBucket")).waiting(tenant):
+        for _, message in Spool(s3, deployment.name("StateBucket")).waiting(tenant):
             _enter_lines(books, message, "spooled")
         _enter_queues(books, queues)
         statistics = StatisticsStore(dynamodb, deployment.name("StatisticsTable"))

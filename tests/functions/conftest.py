@@ -132,6 +132,7 @@ class Cloud:
             record.recorder,
             publish.publisher,
             watch.watcher,
+            watch.hourly,
         ):
             built.cache_clear()
 
@@ -170,6 +171,9 @@ class Cloud:
     def publish(self, source=POLICY, name="acme/support", **how):
         body = {"source": source} if isinstance(source, str) else source
         return _answer(publish.handler, self.event(f"/v1/policies/{name}", body, **how))
+
+    def alias(self, body, name="acme/support", **how):
+        return _answer(publish.handler, self.event(f"/v1/aliases/{name}", body, **how))
 
     def signed(self, path, body, *, key_id="acme-1", key=KEY, now=None):
         """An event that no AWS signature vouches for, with an HMAC one in its headers."""
@@ -216,6 +220,9 @@ class Cloud:
     def watch(self, **event):
         moment = datetime.fromtimestamp(self.now / 1000, UTC).isoformat().replace("+00:00", "Z")
         return watch.handler({"time": moment, **event}, None)
+
+    def hourly(self):
+        return self.watch(resources=["arn:aws:events:us-east-1:111111111111:rule/pointsman-WatchFunctionHourly-A1B2"])
 
     # --- what is left behind
 

@@ -301,16 +301,16 @@ def test_a_source_that_is_down_is_not_asked_by_every_request(cloud, failing):
     assert cloud.calls == ["sqs.SendMessage"]
 
 
-def test_state_older_than_five_minutes_does_not_serve(cloud, failing):
+def test_state_older_than_five_minutes_does_not_serve_without_its_copy(cloud, failing):
     cloud.route()
-    cloud.faults.append(failing("dynamodb."))
+    cloud.faults.append(failing("dynamodb.", "s3."))
     cloud.now += 301_000
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "state_unavailable")
 
 
-def test_a_cold_environment_without_its_tables_says_so(cloud, failing):
-    cloud.faults.append(failing("dynamodb."))
+def test_a_cold_environment_without_its_tables_and_copies_says_so(cloud, failing):
+    cloud.faults.append(failing("dynamodb.", "s3."))
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "registry_unavailable")
 
@@ -332,10 +332,10 @@ def test_a_receipt_that_finds_its_queue_down_is_spooled_and_drained_later(cloud,
     cloud.faults.append(failing("sqs."))
     status, reply = cloud.route()
     assert status == 200
-    assert cloud.keys("records-bucket") == [f"acme/spool/{reply['decision_id']}.json"]
+    assert cloud.keys("state-bucket", "_passing/spool/") == [f"_passing/spool/acme/{reply['decision_id']}.json"]
     cloud.faults.clear()
     assert cloud.watch()["drained"] == 1
-    assert cloud.keys("records-bucket") == []
+    assert cloud.keys("state-bucket", "_passing/spool/") == cloud.keys("records-bucket") == []
     assert cloud.record() == []
     assert [open_sealed(line)["circumstances"]["decision_id"] for line in cloud.filed("receipts")] == [
         reply["decision_id"]
