@@ -4,7 +4,6 @@ wrong with it and store nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -17,8 +16,7 @@ from functions.stores.keys import alias_key, policy_key
 from functions.stores.registry import Registry
 from functions.stores.state import Revision, StateStore
 from policy_engine.state import RouteState, state_catalog, with_policy
-from policy_engine.wire import RequestError
-from policy_lang.canonical import StrictJsonError, parse_strict
+from policy_engine.wire import POLICY_NAME, RequestError, parse_publish
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import as_document
 from policy_lang.fingerprint import ir_document
@@ -26,10 +24,6 @@ from policy_lang.fingerprint import ir_document
 __all__ = ["Publisher", "handler"]
 
 PREFIX = "/v1/policies/"
-# A source of 64 KiB in which every character is escaped, and the braces around it.
-_MAX_BODY = 6 * 64 * 1024 + 1024
-_LONGEST_NAME = 96
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
 class Publisher:
@@ -43,23 +37,23 @@ class Publisher:
         """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
         name = _policy_name(request)
         tenant = self._authenticator.tenant_of(request)
-        source, dry_run = _wanted(request.body)
+        wanted = parse_publish(request.body)
         state = self._state.current(tenant)
-        compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
+        compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")
         facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
-        if not dry_run:
+        if not wanted.dry_run:
             state = self._published(tenant, compiled, request.now_ms)
         document = {
             "name": name,
             "fingerprint": compiled.fingerprint,
             "source_hash": compiled.source_hash,
-            "published": not dry_run,
+            "published": not wanted.dry_run,
             "version": state.version,
             "warnings": _diagnostics(compiled),
         }
-        return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
+        return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not wanted.dry_run)})
 
     def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
         assert compiled.policy is not None
@@ -97,27 +91,11 @@ def publisher() -> Publisher:
 
 def _policy_name(request: Request) -> str:
     name = request.path.removeprefix(PREFIX)
-    if name == request.path or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+    if name == request.path or not POLICY_NAME.matches(name):
         raise RequestError(404, "unknown_path", f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support")
     if request.method != "POST":
         raise RequestError(405, "method_not_allowed", f"publishing is `POST {PREFIX}<name>`")
     return name
-
-
-def _wanted(body: bytes) -> tuple[str, bool]:
-    try:
-        document = parse_strict(body, max_bytes=_MAX_BODY)
-    except StrictJsonError as problem:
-        status = 413 if problem.code == "body_too_large" else 400
-        raise RequestError(status, problem.code, str(problem)) from None
-    match document:
-        case {"source": str(source), **others} if set(others) <= {"dry_run"}:
-            dry_run = others.get("dry_run", False)
-            if isinstance(dry_run, bool):
-                return source, dry_run
-    raise RequestError(
-        400, "invalid_field", 'the body must be {"source": "<policy text>"}, with "dry_run": true to check'
-    )
 
 
 def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:
