@@ -18,7 +18,8 @@ __all__ = ["build"]
 
 Schema = dict[str, Any]
 
-_ABOUT = """Which model serves an LLM call, decided by a tenant's policy and what was learned; prompts stay with the caller.
+_ABOUT = """Which model serves an LLM call, decided by a tenant's policy and what was learned; prompts stay with
+the caller.
 
 The tenant follows from the credential alone. A request is signed with AWS Signature Version 4 (service `lambda`) where
 the Function URLs demand it, else with an HMAC-SHA256 key over `METHOD\\nPATH\\nTIMESTAMP\\nSHA-256 of the body in hex`.
@@ -68,7 +69,7 @@ def _responses(door: Door) -> Schema:
     for status, codes in sorted(by_status.items()):
         says = "\n".join(f"- `{code}`: {ERRORS[code].says}" for code in codes)
         schema = _error(codes)
-        if status == HTTPStatus.FORBIDDEN:
+        if status in (HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             schema = {"anyOf": [schema, reference("LambdaMessage")]}
         responses[str(status)] = _response(says, schema)
     return responses
