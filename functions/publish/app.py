@@ -36,7 +36,7 @@ class Publisher:
     def answer(self, request: Request) -> Reply:
         """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
         name = _policy_name(request)
-        tenant = self._authenticator.tenant_of(request)
+        tenant = self._authenticator.tenant_once(request)
         wanted = parse_publish(request.body)
         state = self._state.current(tenant)
         compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from botocore.exceptions import ClientError
+
 from functions.stores.errors import reaching
 from functions.stores.items import decoded, encoded
-from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -45,6 +47,20 @@ class Registry:
             return None
         item = decoded(answer["Item"])
         return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
+
+    def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
+        """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
+        item = {**signature_key(tenant, mac), "expires_at": expires_s}
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.put_item(
+                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def tenants(self) -> list[str]:
         """Every enrolled tenant, by name."""

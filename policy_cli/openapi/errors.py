@@ -33,6 +33,7 @@ ERRORS: dict[str, Meaning] = {
     "malformed_credentials": Meaning(401, "the signature headers cannot be read"),
     "bad_signature": Meaning(401, "the key is unknown, or did not sign this request"),
     "stale_timestamp": Meaning(401, "signed more than five minutes from now"),
+    "replayed_signature": Meaning(401, "this signature has served; what changes something wants one of its own"),
     "unknown_tenant": Meaning(403, "the AWS principal is registered for no tenant"),
     "tenant_suspended": Meaning(403, "the credential is registered and not active"),
     "beyond_guard": Meaning(403, "the inline policy goes beyond what a published one guards"),
@@ -66,4 +67,4 @@ ROUTING = (
     *("no_candidates", "budget_denied", "state_unavailable", "signing_unavailable", "receipt_unavailable"),
 )
 REPORTING = ("telemetry_unavailable",)
-PUBLISHING = ("invalid_policy", "wrong_name", "state_unavailable")
+PUBLISHING = ("replayed_signature", "invalid_policy", "wrong_name", "state_unavailable")

@@ -1,7 +1,7 @@
 """Good requests, broken in every way: answered as described, never with a 5xx, never with what another tenant holds.
 
-schemathesis asks the same server what it makes of the published description (.ci/api); here the requests start out good,
-so they get further in: published and inline policies, real tokens, real pins.
+schemathesis asks the same server what it makes of the published description (.ci/api); here the requests start out
+good, so they get further in: published and inline policies, real tokens, real pins.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ HEADERS = st.dictionaries(
     max_size=3,
 )
 TEXT_BREAKS = (
-    lambda text, at: text[:at],
-    lambda text, at: text[:at] + text[at:] * 2,
-    lambda text, at: text.replace(":", ":NaN,", 1),
-    lambda text, at: text.replace("{", '{"policy":"acme/support","policy":"globex/plan",', 1),
-    lambda text, at: "[" * 70 + text + "]" * 70,
-    lambda text, at: "[" * 100_000,
-    lambda text, at: text.replace("}", ',"n":' + "9" * 5_000 + "}", 1),
-    lambda text, at: text.replace("}", ',"n":1e9999}', 1),
-    lambda text, at: "\ufeff" + text,
-    lambda text, at: text + "\x00",
-    lambda text, at: text + " " * 500_000,
-    lambda text, at: json.dumps(text),
+    lambda text: text[: len(text) // 2],
+    lambda text: text * 2,
+    lambda text: text.replace(":", ":NaN,", 1),
+    lambda text: text.replace("{", '{"policy":"acme/support","policy":"globex/plan",', 1),
+    lambda text: "[" * 70 + text + "]" * 70,
+    lambda text: "[" * 100_000 + text,
+    lambda text: text.replace("}", ',"n":' + "9" * 5_000 + "}", 1),
+    lambda text: text.replace("}", ',"n":1e9999}', 1),
+    lambda text: "\ufeff" + text,
+    lambda text: text + "\x00",
+    lambda text: text + " " * 500_000,
+    lambda text: json.dumps(text),
 )
 
 
@@ -133,7 +133,7 @@ def broken(draw, document, foreign):
                 place.extend([place[key]] * 40)
     text = json.dumps(document)
     if draw(st.integers(0, 7)) == 0:
-        text = draw(st.sampled_from(TEXT_BREAKS))(text, draw(st.integers(0, len(text))))
+        text = draw(st.sampled_from(TEXT_BREAKS))(text)
     # Lambda itself answers beyond six mebibytes, before a function is asked.
     return text.encode("utf-8", "surrogatepass")[: 5 * 1024 * 1024]
 
