@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import requests
 import schemathesis
@@ -14,7 +15,7 @@ POLICY = os.environ["POINTSMAN_POLICY"]
 class Signed(requests.auth.AuthBase):
     """HMAC over the request as it will be sent."""
 
-    def __call__(self, request):
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         body = request.body or b""
         body = body.encode() if isinstance(body, str) else body
         key, secret = os.environ["POINTSMAN_KEY"], bytes.fromhex(os.environ["POINTSMAN_SECRET"])
@@ -28,7 +29,7 @@ schemathesis.auth.set_from_requests(Signed())
 
 
 @schemathesis.hook
-def map_body(context, body):
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:  # noqa: ARG001 - schemathesis's signature
     """Three of four valid policy names become that of the one that is published: most random names get a 404."""
     if isinstance(body, dict) and isinstance(body.get("policy"), str) and len(body["policy"]) % 4:
         return {**body, "policy": POLICY}
