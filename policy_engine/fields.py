@@ -25,10 +25,12 @@ __all__ = [
     "RequestError",
     "Shape",
     "Share",
+    "Shares",
     "Slugs",
     "Text",
     "Truth",
     "Whole",
+    "Yes",
 ]
 
 Schema = dict[str, Any]
@@ -55,13 +57,18 @@ class Field(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A JSON object and its fields; others are refused. `one_of`: exactly one is given; `any_of`: at least one."""
+    """A JSON object and its fields; others are refused.
+
+    one_of: exactly one is given; any_of: at least one; apart: not both; needs: pairs, the first only with the second.
+    """
 
     what: str
     fields: Mapping[str, Field]
     required: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    apart: tuple[str, str] | None = None
+    needs: tuple[tuple[str, str], ...] = ()
 
     def read(self, document: object) -> dict[str, Any]:
         """The values of the fields that are present. RequestError names the first that is wrong or missing."""
@@ -89,6 +96,10 @@ class Form:
         for keyword, names in (("oneOf", self.one_of), ("anyOf", self.any_of)):
             if names:
                 schema[keyword] = [{"required": [name]} for name in names]
+        if self.apart:
+            schema["not"] = {"required": list(self.apart)}
+        if self.needs:
+            schema["dependentRequired"] = {name: [other] for name, other in self.needs}
         return schema
 
     def _check_presence(self, found: Mapping[str, Any]) -> None:
@@ -101,6 +112,11 @@ class Form:
         if self.any_of and not any(name in found for name in self.any_of):
             names = " or ".join(f"`{name}`" for name in self.any_of)
             raise RequestError(400, "missing_field", f"{names} must be given")
+        if self.apart and all(name in found for name in self.apart):
+            raise RequestError(400, "invalid_field", f"`{self.apart[0]}` and `{self.apart[1]}` must not both be given")
+        for name, other in self.needs:
+            if name in found and other not in found:
+                raise RequestError(400, "missing_field", f"`{other}` must be given where `{name}` is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +208,43 @@ class Truth:
 
     def schema(self) -> Schema:
         return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Yes:
+    """True, or not given at all."""
+
+    def read(self, name: str, value: object) -> bool:
+        if value is not True:
+            raise _invalid(name, "true, or not given")
+        return True
+
+    def schema(self) -> Schema:
+        return {"const": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Pairs of a fingerprint and its share; what they must add up to is asked later."""
+
+    def read(self, name: str, value: object) -> list[list[Any]]:
+        if isinstance(value, list) and all(map(self._is_pair, value)):
+            return value
+        raise _invalid(name, 'pairs such as [["<fingerprint>", 950000], ["<fingerprint>", 50000]]')
+
+    def schema(self) -> Schema:
+        pair = [{"type": "string"}, {"type": "integer"}]
+        return {
+            "type": "array",
+            "items": {"type": "array", "prefixItems": pair, "items": False, "minItems": 2},
+        }
+
+    @staticmethod
+    def _is_pair(pair: object) -> bool:
+        match pair:
+            case [str(), int(share)]:
+                return isinstance(pair, list) and not isinstance(share, bool)
+        return False
 
 
 @dataclass(frozen=True, slots=True)

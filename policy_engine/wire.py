@@ -21,10 +21,12 @@ from policy_engine.fields import (
     RequestError,
     Shape,
     Share,
+    Shares,
     Slugs,
     Text,
     Truth,
     Whole,
+    Yes,
 )
 from policy_lang.canonical import StrictJsonError, parse_strict
 from policy_lang.envelope import Envelope, envelope_to_wire
@@ -32,12 +34,17 @@ from policy_lang.ir import MAX_IR_BYTES, PPM
 from policy_lang.vocabulary import OUTCOMES, Outcome
 
 __all__ = [
+    "ALIAS",
+    "MAX_ALIAS_BYTES",
     "MAX_PUBLISH_BYTES",
+    "MAX_RECEIPTS",
+    "MAX_RECEIPTS_BYTES",
     "MAX_ROUTE_BYTES",
     "MAX_TELEMETRY_BYTES",
     "MAX_TELEMETRY_RECORDS",
     "POLICY_NAME",
     "PUBLISH",
+    "RECEIPTS",
     "RECORD",
     "ROUTE",
     "TELEMETRY",
@@ -45,7 +52,9 @@ __all__ = [
     "RequestError",
     "RouteRequest",
     "TelemetryRecord",
+    "parse_alias",
     "parse_publish",
+    "parse_receipts",
     "parse_route",
     "parse_telemetry",
     "record_from_wire",
@@ -53,10 +62,13 @@ __all__ = [
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
+MAX_RECEIPTS_BYTES = 1024 * 1024
+MAX_RECEIPTS = 50
 MAX_TELEMETRY_BYTES = 256 * 1024
 MAX_TELEMETRY_RECORDS = 500
 #: A source of 64 KiB in which every character is escaped, and the braces around it.
 MAX_PUBLISH_BYTES = 6 * 64 * 1024 + 1024
+MAX_ALIAS_BYTES = 4 * 1024
 _MAX_COUNT = 100_000_000  # tokens, milliseconds: far above any call, far below what would overflow a decayed sum
 
 POLICY_NAME = Text(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*", 96, "a policy name such as `acme/support`")
@@ -65,6 +77,9 @@ _ARM = Text(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*", 120, "an arm i
 _KEY = Text(r"[A-Za-z0-9_.:-]{1,64}", 64, "1 to 64 letters, digits, `_.:-`")
 _TOKEN = Text(r"[A-Za-z0-9._-]{16,16384}", 16_384, "the decision token of the route reply")
 _PIN = Text(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", 1024, "the pin of an earlier reply")
+_RECEIPT = Text(
+    r"receipt\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", MAX_RECEIPTS_BYTES, "a receipt as a reply carried it"
+)
 _COUNTS = (
     "input_tokens",
     "output_tokens",
@@ -91,6 +106,7 @@ ROUTE = Form(
         "session": _KEY,
         "pin": _PIN,
         "tool_loop": Truth(),
+        "carry_receipt": Truth(),
     },
     required=("envelope",),
     one_of=("policy", "ir"),
@@ -116,6 +132,17 @@ RECORD = Form(
 TELEMETRY = Form("the request", {"records": Each(RECORD, MAX_TELEMETRY_RECORDS)}, required=("records",))
 #: The body of `POST /v1/policies/NAME`.
 PUBLISH = Form("the request", {"source": Prose(), "dry_run": Truth()}, required=("source",))
+#: The body of `POST /v1/aliases/NAME`; an empty one asks where the name leads.
+ALIAS = Form(
+    "the request",
+    {"shares": Shares(), "rollback": Yes(), "to": Prose()},
+    apart=("shares", "rollback"),
+    needs=(("to", "rollback"),),
+)
+#: The body of `POST /v1/receipts`.
+RECEIPTS = Form(
+    "the request", {"receipts": Slugs(_RECEIPT, 1, MAX_RECEIPTS, "receipts as replies carried them")}, ("receipts",)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +150,7 @@ class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
     `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
-    calls.
+    calls. `carry_receipt`: where no receipt can be kept, the caller takes it along and submits it later.
     """
 
     envelope: Envelope
@@ -138,9 +165,10 @@ class RouteRequest:
     session: str | None = None
     pin: str | None = None
     tool_loop: bool = False
+    carry_receipt: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The request as a receipt keeps it: JSON values, absent fields left out."""
+        """The request as a receipt keeps it: JSON values, absent fields left out, as is what decides nothing."""
         found: dict[str, Any] = {"envelope": envelope_to_wire(self.envelope)}
         for name in ("policy", "inline", "org", "team", "product", "idempotency_key", "session"):
             if (value := getattr(self, name)) is not None:
@@ -205,6 +233,17 @@ def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
 def parse_publish(body: bytes) -> PublishRequest:
     """Admit the body of `POST /v1/policies/NAME`; whether the text is a policy is the compiler's to say."""
     return PublishRequest(**PUBLISH.read(_parsed(body, MAX_PUBLISH_BYTES)))
+
+
+def parse_alias(body: bytes) -> dict[str, Any]:
+    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look."""
+    return ALIAS.read(_parsed(body, MAX_ALIAS_BYTES))
+
+
+def parse_receipts(body: bytes) -> tuple[str, ...]:
+    """Admit the body of `POST /v1/receipts`: `{"receipts": [...]}`, signed receipts as route replies carried them."""
+    receipts: tuple[str, ...] = RECEIPTS.read(_parsed(body, MAX_RECEIPTS_BYTES))["receipts"]
+    return receipts
 
 
 def record_from_wire(document: object) -> TelemetryRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ANYWHERE", "ERRORS", "INTERNAL", "PUBLISHING", "REPORTING", "ROUTING", "Meaning"]
+__all__ = ["ALIASING", "ANYWHERE", "ERRORS", "INTERNAL", "PUBLISHING", "REPORTING", "RETURNING", "ROUTING", "Meaning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ ERRORS: dict[str, Meaning] = {
     "invalid_attribute": Meaning(400, "the policy declares no such attribute or value"),
     "invalid_ir": Meaning(400, "the inline policy is not sound"),
     "invalid_pin": Meaning(400, "the pin was altered, or is of another tenant or session"),
+    "invalid_receipt": Meaning(400, "a carried receipt was altered, or is none"),
+    "invalid_shares": Meaning(400, "the shares are not those of an alias"),
+    "invalid_fingerprint": Meaning(400, "not the digits of a fingerprint"),
     "missing_credentials": Meaning(401, "neither AWS credentials nor the three signature headers"),
     "malformed_credentials": Meaning(401, "the signature headers cannot be read"),
     "bad_signature": Meaning(401, "the key is unknown, or did not sign this request"),
@@ -37,13 +40,17 @@ ERRORS: dict[str, Meaning] = {
     "unknown_tenant": Meaning(403, "the AWS principal is registered for no tenant"),
     "tenant_suspended": Meaning(403, "the credential is registered and not active"),
     "beyond_guard": Meaning(403, "the inline policy goes beyond what a published one guards"),
+    "foreign_receipt": Meaning(403, "a carried receipt is another tenant's"),
     "unknown_path": Meaning(404, "no such path"),
     "unknown_policy": Meaning(404, "the tenant has published no policy of this name"),
+    "unknown_fingerprint": Meaning(404, "the tenant has never published this fingerprint"),
     "method_not_allowed": Meaning(405, "the path takes POST"),
+    "no_history": Meaning(409, "the alias led nowhere before"),
+    "alias_moved": Meaning(409, "somebody else moved the alias at the same time; look, and ask again"),
     "body_too_large": Meaning(413, "more bytes than the path takes"),
     "no_candidates": Meaning(422, "every candidate fails a gate, and so does every fallback; `candidates` says which"),
     "invalid_policy": Meaning(422, "the text does not compile; `diagnostics` says all that is wrong with it"),
-    "wrong_name": Meaning(422, "the text names another policy than the path does"),
+    "wrong_name": Meaning(422, "the text or fingerprint is of another policy than the path names"),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
     "registry_unavailable": Meaning(503, "the tenant registry is out of reach; try again"),
     "state_unavailable": Meaning(503, "no policies young enough are at hand; try again"),
@@ -53,7 +60,12 @@ ERRORS: dict[str, Meaning] = {
 }
 
 #: Codes of stores that no caller waits for: they are logged, and the message comes again.
-INTERNAL = frozenset(("dead_letters_unavailable", "records_unavailable", "statistics_unavailable"))
+INTERNAL = frozenset(
+    (
+        *("backup_unavailable", "dead_letters_unavailable", "records_unavailable", "shared_priors_unavailable"),
+        "statistics_unavailable",
+    )
+)
 
 #: What any POST with a body may be answered with.
 ANYWHERE = (
@@ -68,3 +80,8 @@ ROUTING = (
 )
 REPORTING = ("telemetry_unavailable",)
 PUBLISHING = ("replayed_signature", "invalid_policy", "wrong_name", "state_unavailable")
+RETURNING = ("invalid_receipt", "foreign_receipt", "signing_unavailable", "receipt_unavailable")
+ALIASING = (
+    *("replayed_signature", "invalid_shares", "invalid_fingerprint", "unknown_policy", "unknown_fingerprint"),
+    *("no_history", "alias_moved", "wrong_name", "state_unavailable"),
+)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from policy_engine.budgets import BudgetState
 from policy_engine.decision import ENGINE
 from policy_engine.floors import FloorState
-from policy_engine.wire import MAX_TELEMETRY_RECORDS
+from policy_engine.wire import MAX_RECEIPTS, MAX_TELEMETRY_RECORDS
 from policy_lang.ir import PPM
 from policy_lang.vocabulary import OUTCOMES
 
@@ -119,10 +119,26 @@ REPLIES: dict[str, Schema] = {
             "pin": reference("PinWeighed"),
             "session_pin": {"type": "string", "description": "send it with the session's next request"},
             "seed": _WHOLE,
+            "receipt": {"type": "string", "description": "keep it and hand it in: nothing else could keep it"},
             "warnings": _many(_words(("clock_before_snapshot", "statistics_left_out", "baseline_absent"))),
         },
     ),
     "TelemetryReply": _object({"accepted": {"type": "integer", "minimum": 1, "maximum": MAX_TELEMETRY_RECORDS}}),
+    "ReceiptsReply": _object({"accepted": {"type": "integer", "minimum": 1, "maximum": MAX_RECEIPTS}}),
+    "Alias": {
+        "type": "array",
+        "description": "fingerprints and their shares in parts per million, in the order the draw walks them",
+        "items": {"type": "array", "prefixItems": [_HASH, _SHARE], "items": False, "minItems": 2},
+    },
+    "AliasReply": _object(
+        {
+            "name": _TEXT,
+            "alias": reference("Alias"),
+            "at_ms": _WHOLE,
+            "history": _many(_object({"alias": reference("Alias"), "at_ms": _WHOLE})),
+            "version": _WHOLE,
+        }
+    ),
     "Diagnostic": _object(
         {
             "file": _TEXT,
