@@ -19,7 +19,8 @@ _ORDER: tuple[BudgetState, ...] = ("within", "warn", "degrade", "deny")
 class BudgetReading:
     """What one budget had used when the decision was made. `used` in the budget's own unit; None: out of reach.
 
-    Scope `explore` reads the money that the route `name` may spend on exploration in a day.
+    Scope `explore` reads the money that the route `name` may spend on exploration in a day. `pace_ppm`: by how much a
+    dollar counts for more than itself, because the budget is ahead of its period.
     """
 
     scope: str
@@ -27,19 +28,27 @@ class BudgetReading:
     period: str
     unit: str
     used: int | None
+    pace_ppm: int = 0
+
+    def row(self) -> list[str | int | None]:
+        """For receipts; `BudgetReading(*row)` is the reading again."""
+        row = [self.scope, self.name, self.period, self.unit, self.used]
+        return [*row, self.pace_ppm] if self.pace_ppm else row
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetVerdict:
     """The strictest of all budgets that cover a request. `tier` is set when the route must degrade to it.
 
-    `contested`: the tiers that budgets asked for with what each is dear by, where they asked for several.
+    `contested`: the tiers that budgets asked for with what each is dear by, where they asked for several. `pace_ppm`:
+    the largest of the readings'.
     """
 
     state: BudgetState = "within"
     tier: str | None = None
     binding: Budget | None = None
     contested: tuple[tuple[str, int], ...] = ()
+    pace_ppm: int = 0
 
     def document(self) -> dict[str, Any]:
         """For receipts and replies: the state and the budget that bound it."""
@@ -51,6 +60,8 @@ class BudgetVerdict:
                 found["name"] = self.binding.name
         if self.contested:
             found["tiers"] = dict(self.contested)
+        if self.pace_ppm:
+            found["pace_ppm"] = self.pace_ppm
         return found
 
 
@@ -74,14 +85,15 @@ def judge_budgets(
     ]
     state: BudgetState = max((state for state, _ in judged), key=_ORDER.index, default="within")
     binding = [budget for found, budget in judged if found == state]
+    pace = max((reading.pace_ppm for reading in readings), default=0)
     if state == "within":
-        return BudgetVerdict()
+        return BudgetVerdict(pace_ppm=pace)
     if state != "degrade":
-        return BudgetVerdict(state, None, binding[0])
+        return BudgetVerdict(state, None, binding[0], pace_ppm=pace)
     price = {budget.degrade or "": prices.get(budget.degrade or "", 0) for budget in binding}
     cheapest = min(binding, key=lambda budget: (price[budget.degrade or ""], budget.degrade))
     contested = tuple(sorted(price.items())) if len(price) > 1 else ()
-    return BudgetVerdict("degrade", cheapest.degrade, cheapest, contested)
+    return BudgetVerdict("degrade", cheapest.degrade, cheapest, contested, pace)
 
 
 def covers(budget: Budget, request: RouteRequest) -> bool:

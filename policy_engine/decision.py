@@ -177,7 +177,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     breakers, probing = let_through(
         circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
     )
-    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
+    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned, budget.pace_ppm)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
     else:

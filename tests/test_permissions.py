@@ -101,6 +101,7 @@ def _live(stack, clock, running):
         replies = [client.route(policy="acme/support", envelope=ENVELOPE) for _ in range(20)]
         while not any(reply.explored for reply in replies):
             replies.append(client.route(policy="acme/support", envelope=ENVELOPE))
+        client.route(policy="acme/support", envelope=ENVELOPE, idempotency_key="once")
         running[0] = "IngestRole"
         for reply in replies:
             client.telemetry(reply, outcome="ok", input_tokens=90, output_tokens=9, quality=0.9)

@@ -51,7 +51,7 @@ class Ingester:
             received_ms = self._first_received(tenant, batch, request.now_ms)
         accepted = len(batch.records)
         self._queue.send_all(pack_telemetry(tenant, name, received_ms, batch.records))
-        facts = {"tenant": tenant, "accepted": accepted}
+        facts = {"tenant": tenant, "accepted": accepted, "batch": name}
         return json_reply(202, {"accepted": accepted}, facts=facts, counts={"TelemetryAccepted": accepted})
 
     def _first_received(self, tenant: str, batch: TelemetryBatch, now_ms: int) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from functions.route.leases import Leases
 from functions.route.states import View
 from functions.stores.ledger import Ledger
 from policy_engine.accounts import REQUESTS, Allowance, allowances
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Decision
+from policy_engine.pacing import told_pace
 from policy_engine.table import Table
 from policy_engine.wire import RouteRequest, too_many
 
@@ -29,6 +32,11 @@ class Meter:
         if most is not None:
             covering = (Allowance(REQUESTS, most), *covering)
         found = self._leases.readings(tenant, covering, view.state.settled, now_ms, hurried=view.moved)
+        if view.state.paces:
+            found = tuple(
+                replace(reading, pace_ppm=told_pace(view.state.paces, each.account))
+                for reading, each in zip(found, covering, strict=True)
+            )
         if most is None:
             return found
         if found[0].used is not None and found[0].used >= most:

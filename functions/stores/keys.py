@@ -28,16 +28,20 @@ __all__ = [
     "credential_key",
     "credentials_object",
     "marker_key",
+    "marker_of",
     "object_key",
     "pointer_key",
+    "policies_prefix",
     "policy_key",
     "policy_object",
+    "records_prefix",
     "reply_key",
     "session_key",
     "settled_key",
     "settled_partition",
     "shard_of",
     "shared_priors_object",
+    "signature_key",
     "spool_object",
     "spool_prefix",
     "state_object",
@@ -83,6 +87,10 @@ def shard_of(cluster: str) -> int:
     return int(cluster[:2], 16) % SHARDS
 
 
+def signature_key(tenant: str, mac: str) -> Key:
+    return {"pk": f"tenant#{tenant}", "sk": f"signature#{mac}"}
+
+
 def cell_partition(tenant: str, shard: int) -> str:
     return f"{tenant}#{shard}"
 
@@ -94,6 +102,13 @@ def cell_key(cell: CellKey) -> Key:
 
 def marker_key(marker: MarkerKey) -> Key:
     return {"pk": f"{marker.tenant}#{marker.decision_id}", "sk": f"{marker.hop}#{marker.field}"}
+
+
+def marker_of(key: Key) -> MarkerKey:
+    """The inverse of `marker_key`."""
+    tenant, _, decision_id = str(key["pk"]).partition("#")
+    hop, _, field = str(key["sk"]).partition("#")
+    return MarkerKey(tenant, decision_id, int(hop), "outcome" if field == "outcome" else "quality")
 
 
 def settled_partition(tenant: str) -> str:
@@ -155,6 +170,14 @@ def spool_prefix(tenant: str) -> str:
 
 def spool_object(tenant: str, decision_id: str) -> str:
     return f"{spool_prefix(tenant)}{decision_id}.json"
+
+
+def records_prefix(tenant: str, folder: str) -> str:
+    return f"{tenant}/{folder}/"
+
+
+def policies_prefix(tenant: str) -> str:
+    return f"{tenant}/policies/"
 
 
 def object_key(tenant: str, folder: str, at_ms: int, name: str) -> str:

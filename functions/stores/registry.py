@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
 from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 
 if TYPE_CHECKING:
@@ -61,6 +61,20 @@ class Registry:
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
         return _limits(decoded(answer["Item"])) if "Item" in answer else DEFAULT_LIMITS
+
+    def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
+        """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
+        item = {**signature_key(tenant, mac), "expires_at": expires_s}
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.put_item(
+                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
         """Every credential there is, by kind and name; a scan of the table."""
@@ -125,6 +139,23 @@ class Registry:
         puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
         with reaching(_CODE, "the tenant registry"):
             self._dynamodb.transact_write_items(TransactItems=[{"Update": self._member(tenant, limits)}, *puts])
+
+    def suspend(self, tenant: str, kind: CredentialKind, name: str) -> None:
+        """Take a credential away; enrolling it again gives it back. ValueError for one that the tenant has not."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(credential_key(kind, name)),
+                    UpdateExpression="SET #status = :status",
+                    ConditionExpression="tenant = :tenant",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues=encoded({":status": "suspended", ":tenant": tenant}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no such credential of `{tenant}`: {name}") from None
 
     def _member(self, tenant: str, limits: Limits | None) -> Any:
         """Not a put: enrolling again must not undo what was said of the tenant since."""

@@ -111,7 +111,8 @@ class Watcher:
     def _refreshed(self, member: Member, look: _Look) -> RouteState:
         tenant, now_ms = member.tenant, look.now_ms
         settled = self._stores.statistics.settled(tenant, now_ms)
-        spent = explored_money(self._stores.ledger.accounts(tenant), settled, now_ms)
+        taken = self._stores.ledger.accounts(tenant)
+        spent = explored_money(taken, settled, now_ms)
         rows = list(self._stores.statistics.cells(tenant))
         shared = look.shared if member.shares_priors else None
         before = RouteState(tenant)
@@ -120,7 +121,7 @@ class Watcher:
             nonlocal before
             before = state
             renewed = with_statistics(state, rows, now_ms, spent, shared)
-            renewed = with_accounts(renewed, settled, member.limits, now_ms)
+            renewed = with_accounts(renewed, taken, settled, member.limits, now_ms)
             if watched_trials(renewed, now_ms):
                 renewed = with_tallies(renewed, self._stores.statistics.tallies(tenant), now_ms)
             return Revision(renewed)
