@@ -131,7 +131,7 @@ def test_one_foreign_principal_may_ask_and_report_by_url_and_do_nothing_else(tem
 
 
 def test_the_request_path_writes_the_ledger_and_nothing_that_decides(template: Template) -> None:
-    """Neither policies nor statistics, so that no bug in what strangers can reach changes what was published or learned."""
+    """Neither policies nor statistics: no bug that strangers can reach changes what was published or learned."""
     for role in ("RouteRole", "IngestRole"):
         writes = {
             resource

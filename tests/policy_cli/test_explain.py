@@ -157,4 +157,4 @@ def test_a_budget_that_had_a_say_is_told(verdict, says):
     reply = {"decision_id": "0" * 32, "budget": verdict, "route": "r", "status": "denied", "candidates": []}
     told = explain_reply(reply).splitlines()
     assert told[1 : 1 + len(says)] == says
-    assert told[-1] == "result    denied: a budget that covers this call is used up"
+    assert "result    denied: a budget that covers this call is used up" in told
