@@ -26,7 +26,7 @@ __all__ = ["Client"]
 
 # With the longest pause between two, about a quarter of an hour; then they are spilled.
 _RECEIPT_ATTEMPTS = 50
-_CARRIED = re.compile(rb'"receipt":("receipt\.[A-Za-z0-9._-]+")')
+_CARRIED = re.compile(rb'"receipt": ?("receipt\.[A-Za-z0-9._-]+")')
 
 
 def _wall_clock() -> int:

@@ -83,14 +83,18 @@ class Books:
         self._replayer = Replayer(policies)
 
     def receipt(self, line: str, place: Place, where: str = "") -> None:
-        """One sealed line; delivered twice it is filed twice, so equal lines are one receipt."""
+        """One sealed line; delivered twice it is filed twice, so equal lines are one receipt.
+
+        What cannot be read is a finding, but not among dead letters: there it is what they were set aside for.
+        """
         self.lines["receipts"] += 1
         try:
             receipt = open_sealed(line)
             pull = _pull(receipt, line, self._policies)
         except (ReceiptError, CatalogError, KeyError, TypeError, ValueError) as problem:
-            subject = getattr(problem, "decision_id", None) or where or "an unreadable line"
-            self.unlike.append(Unlike("receipt_unequal", subject, str(problem)))
+            if place != "dead":
+                subject = getattr(problem, "decision_id", None) or where or "an unreadable line"
+                self.unlike.append(Unlike("receipt_unequal", subject, str(problem)))
             return
         decision_id = str(receipt["circumstances"]["decision_id"])
         if decided_ms(decision_id) < self.since_ms:
@@ -111,7 +115,8 @@ class Books:
         try:
             kept = _kept(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            self.unlike.append(Unlike("outcome_unreadable", where or "an unreadable line", f"{problem!r}"))
+            if place != "dead":
+                self.unlike.append(Unlike("outcome_unreadable", where or "an unreadable line", f"{problem!r}"))
             return
         if kept.received_ms < self.since_ms:
             return
