@@ -15,11 +15,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import ConflictError, StoreError, reaching
 from functions.stores.items import Value, decoded, encoded
-<<<<<<< HEAD
-from functions.stores.keys import pointer_key, policy_object, state_object, state_prefix
-=======
-from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object
->>>>>>> faults
+from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object, state_prefix
 from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
 
