@@ -145,9 +145,9 @@ class Client:
     ) -> bool:
         """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
 
-        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to be
-        given in shadow, where whatever served is not what was decided. A quality
-        that comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to
+        be given in shadow, where what served is not what was decided. A quality that comes later is a record of its
+        own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
         """
         try:
             given = {

@@ -90,9 +90,7 @@ def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy)
     return with_alias(state, published.policy.name, alias_of(fingerprint), {fingerprint: published})
 
 
-def with_alias(
-    state: RouteState, name: str, alias: Alias, published: Mapping[str, PublishedPolicy]
-) -> RouteState:
+def with_alias(state: RouteState, name: str, alias: Alias, published: Mapping[str, PublishedPolicy]) -> RouteState:
     """Move an alias. `published` holds at least those of its policies that the state has not; a policy that no alias
     leads to any more leaves the state, and with it what was stopped of its canaries.
     """

@@ -1,7 +1,7 @@
 """`POST /v1/aliases/<name>`: lead a policy's name to fingerprints by weight, or back to where it led before.
 
-Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback without
-a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
+Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback
+without a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class AliasRecord:
     def whole(self, digits: str) -> str:
         """A fingerprint of the record by its first digits, as commands print them; unknown ones come back as given."""
         known = {fingerprint for alias, _ in (*self.history, (self.alias, 0)) for fingerprint, _ in alias}
-        found = [fingerprint for fingerprint in known if len(digits) >= _LEAST_DIGITS and fingerprint.startswith(digits)]
+        found = [
+            fingerprint for fingerprint in known if len(digits) >= _LEAST_DIGITS and fingerprint.startswith(digits)
+        ]
         return found[0] if len(found) == 1 else digits
 
     def item(self, tenant: str, name: str) -> dict[str, Value]:
@@ -92,7 +94,9 @@ def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> 
         nonlocal record
         record = _aimed(read_alias(store, tenant, name), wanted, request.now_ms)
         if {fingerprint for fingerprint, _ in record.alias} - published.keys():
-            raise RequestError(409, "alias_moved", "somebody else moved this alias at the same time; look and ask again")
+            raise RequestError(
+                409, "alias_moved", "somebody else moved this alias at the same time; look and ask again"
+            )
         return Revision(with_alias(state, name, record.alias, published), (record.item(tenant, name),))
 
     state = store.revise(tenant, change) if wanted else store.current(tenant)

@@ -88,7 +88,9 @@ def _lane(
     if not policy.canaries:
         return LIVE if share_ppm == PPM else Lane(None, share_ppm, share_ppm)
     aliases, trial = view.state.aliases, trial_of(fingerprint)
-    lanes = {c.policy: TrialLane(trial, lane_of(c.policy, aliases[c.policy])) for c in policy.canaries if c.policy in aliases}
+    lanes = {
+        c.policy: TrialLane(trial, lane_of(c.policy, aliases[c.policy])) for c in policy.canaries if c.policy in aliases
+    }
     out = {c.policy for c in policy.canaries if c.policy not in lanes or lanes[c.policy].key in view.state.stopped}
     lane = assign(policy, wanted, decision_id, now_ms, out)
     watched = any(c.metric is not None and c.policy not in out for c in policy.canaries)

@@ -75,7 +75,7 @@ class Backups:
         return written
 
     def credential(self, kind: CredentialKind, name: str, now_ms: int) -> Credential | None:
-        """A copied credential; None when the copies know of none, StoreError where they cannot be trusted or are old."""
+        """A copied credential; None when the copies know of none, StoreError where they are old or not ours."""
         shard = backup_shard(f"{kind}#{name}")
         blob = self._get(credentials_object(shard))
         try:
@@ -88,7 +88,7 @@ class Backups:
         return Credential(row[0], row[1] == "active", bytes.fromhex(row[2])) if row else None
 
     def _due(self, key: str, digest: str, now_ms: int) -> bool:
-        """Whether a copy has to be written: another environment may have written an older one since, so not for ever."""
+        """Whether a copy has to be written; anew after a while, as another environment may have written an older one."""
         before, at_ms = self._written.get(key, ("", 0))
         return before != digest or abs(now_ms - at_ms) >= _RENEWED_MS
 

@@ -165,6 +165,10 @@ class TestSeals:
     def test_a_seal_of_another_kind_subject_or_body_is_none(self):
         blob = sealed("credentials", "3", 5, b"{}", KEYS)
         assert opened("credentials", "3", blob, KEYS) == (b"{}", 5)
-        for kind, subject, altered in (("bundle", "3", blob), ("credentials", "4", blob), ("credentials", "3", blob + b" ")):
+        for kind, subject, altered in (
+            ("bundle", "3", blob),
+            ("credentials", "4", blob),
+            ("credentials", "3", blob + b" "),
+        ):
             with pytest.raises(BundleError):
                 opened(kind, subject, altered, KEYS)

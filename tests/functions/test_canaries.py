@@ -58,7 +58,10 @@ def test_lanes_are_counted_once_whatever_is_delivered_twice(trial, report):
     for _ in range(3):
         assert trial.learn(messages) == []
     tallies = trial.statistics.tallies("acme")
-    assert {lane.lane for lane in tallies} == {MAIN, lane_of("acme/next", trial.state.current("acme").aliases["acme/next"])}
+    assert {lane.lane for lane in tallies} == {
+        MAIN,
+        lane_of("acme/next", trial.state.current("acme").aliases["acme/next"]),
+    }
     total = {name: sum(tally[name] for tally in tallies.values()) for name in ("n", "s", "qn", "q", "qq")}
     assert total == {"n": 40, "s": 30, "qn": 40, "q": 20_000_000, "qq": 40 * 250_000_000_000}
     canary = sum(reply["lane"].get("policy") == "acme/next" for reply in replies)

@@ -17,9 +17,8 @@ SONNET = "anthropic/claude-sonnet-4-5"
 def shadow(cloud, policy_text):
     """A policy in shadow whose gates keep the baseline, which the old path uses, from ever serving."""
     text = policy_text.replace("baseline claude-sonnet-4-5", "baseline claude-opus-4-8\nmode shadow")
-    status, document = cloud.publish(text.replace("tasks", 'forbid "no opus" when model.name == claude-opus-4-8\ntasks', 1))
-    if status != 200:
-        status, document = cloud.publish(text)
+    barred = 'forbid "no opus" when model.price_out >= $20/Mtok\n'
+    status, document = cloud.publish(text.replace("forbid", barred + "forbid", 1))
     assert status == 200, document
     return cloud
 

@@ -45,9 +45,13 @@ def test_a_name_is_shared_out_by_weight_and_the_first_digits_do(pointsman, versi
     assert back.stdout.startswith(f"acme/support leads to {versions[1]} since ")
 
 
-@pytest.mark.parametrize("share", ["0870e724", "0870e724=95", "=5%", "0870e724=%", "0870e724=many%", "a=0.00001%", "a=NaN%"])
+@pytest.mark.parametrize(
+    "share", ["0870e724", "0870e724=95", "=5%", "0870e724=%", "0870e724=many%", "a=0.00001%", "a=NaN%"]
+)
 def test_what_is_no_share_is_a_tool_error(run, share):
-    done = run("alias", "acme/support", share, "--url", "http://127.0.0.1:9", "--key", "k", env={"POINTSMAN_SECRET": "00"})
+    done = run(
+        "alias", "acme/support", share, "--url", "http://127.0.0.1:9", "--key", "k", env={"POINTSMAN_SECRET": "00"}
+    )
     assert done.exit_code == 2
     assert "write FINGERPRINT=SHARE%" in done.stderr
 
