@@ -88,7 +88,7 @@ class Backups:
         return Credential(row[0], row[1] == "active", bytes.fromhex(row[2])) if row else None
 
     def _due(self, key: str, digest: str, now_ms: int) -> bool:
-        """Whether a copy has to be written; anew after a while, as another environment may have written an older one."""
+        """Whether a copy is to be written; anew after a while, for another environment may have put an older one."""
         before, at_ms = self._written.get(key, ("", 0))
         return before != digest or abs(now_ms - at_ms) >= _RENEWED_MS
 

@@ -7,6 +7,7 @@ import pytest
 from functions.stores.messages import pack_telemetry
 from functions.stores.secrets import KeyRing
 from policy_engine.decision import decision_id_for
+from policy_engine.replay import replay
 from policy_engine.state import watched_trials
 from policy_engine.token import TokenArm, TokenClaims, mint
 from policy_engine.trials import MAIN, TrialLane, lane_of, trial_of
@@ -106,3 +107,43 @@ def test_a_canary_that_does_as_well_goes_on(trial, fare, alerts):
     trial.watch()
     assert trial.state.current("acme").stopped == {}
     assert alerts() == []
+
+
+GATED = """policy "acme/gated" language 1
+tasks label, chat
+tier t = [claude-haiku-4-5, gpt-5-mini]
+forbid "no openai for labs" when org == labs and model.provider == openai
+default route general { use t  pick cheapest }
+fallback claude-haiku-4-5
+canary "acme/free" 50% until 2099-12-31
+"""
+FREE = """policy "acme/free" language 1
+tasks label, chat
+tier t = [gpt-5-mini, claude-sonnet-4-5]
+default route general { use t  pick cheapest }
+fallback gpt-5-mini
+"""
+
+
+def test_a_canary_obeys_the_gates_of_the_policy_it_is_drawn_from(cloud, wanted):
+    cloud.publish(FREE, "acme/free")
+    assert cloud.publish(GATED, "acme/gated")[0] == 200
+    served = {}
+    for org in ("labs", "sales"):
+        replies = [cloud.route(wanted(policy="acme/gated", org=org))[1] for _ in range(24)]
+        canary = [reply for reply in replies if reply["lane"]["policy"] == "acme/free"]
+        assert canary
+        served[org] = {step["arm"] for reply in canary for step in reply["plan"]}
+    assert served["labs"] == {SONNET}
+    assert "openai/gpt-5-mini" in served["sales"]
+    policies = {
+        fingerprint: (kept.policy, kept.lines) for fingerprint, kept in cloud.state.current("acme").policies.items()
+    }
+    assert all(replay(message["body"].split("\n")[1], policies).equal for message in cloud.take("records"))
+
+
+def test_a_canary_that_the_gates_leave_nothing_takes_no_share(cloud, wanted):
+    cloud.publish(FREE.replace("gpt-5-mini, claude-sonnet-4-5", "gpt-5-mini"), "acme/free")
+    assert cloud.publish(GATED, "acme/gated")[0] == 200
+    lanes = [cloud.route(wanted(policy="acme/gated"))[1]["lane"] for _ in range(16)]
+    assert lanes == [{}] * 16
