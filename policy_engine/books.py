@@ -29,10 +29,14 @@ PLACES: tuple[Place, ...] = ("filed", "queued", "dead", "spooled", "carried")
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names."""
+    """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names.
+
+    trips: outcomes after which its route says `open breaker`.
+    """
 
     cluster: str
     arms: Mapping[str, TokenArm]
+    trips: tuple[str, ...]
     line_hash: str
 
 
@@ -144,13 +148,15 @@ def _furthest(place: Place, known: Place | None) -> Place:
 
 
 def _pull(receipt: Mapping[str, Any], line: str, policies: PolicyStore) -> Pull:
-    rows = {row["arm"]: row["model"] for row in receipt["candidates"] if row.get("model")}
+    told = [*receipt["candidates"], *([receipt["baseline"]] if receipt["baseline"] else [])]
+    rows = {row["arm"]: row["model"] for row in told if row.get("model")}
     decision = receipt["decision"]
     planned = {step["arm"] for step in decision.get("plan", ())}
     # In shadow mode the caller serves whom it always served, and reports that arm.
     allowed = rows.keys() if _shadow(receipt, policies) else planned
     arms = {arm: priced_arm(model_from_document(rows[arm]), 0) for arm in sorted(allowed)}
-    return Pull(decision["cluster"], arms, line[9:73])
+    trips = tuple(outcome for outcome, order in decision.get("on", {}).items() if order.get("open_breaker"))
+    return Pull(decision["cluster"], arms, trips, line[9:73])
 
 
 def _shadow(receipt: Mapping[str, Any], policies: PolicyStore) -> bool:

@@ -10,18 +10,17 @@ from typing import Literal
 
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
+from policy_engine.cell import Cell, Course, cell_of
 from policy_engine.draws import decision_id_for, draw_ppm
-from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
+from policy_engine.explanation import Status, Step
 from policy_engine.lanes import LIVE, Lane
-from policy_engine.outlook import Outlook, join
+from policy_engine.outlook import Outlook
 from policy_engine.pins import Pin
-from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical
 from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
@@ -51,35 +50,6 @@ class Circumstances:
     lane: Lane = LIVE
     degraded: bool = False
     state_age_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """All that follows from serving one arm in one cell, worked out once: the plan and its rendering."""
-
-    status: Status
-    option: Option | None
-    steps: tuple[Step, ...]
-    token_arms: tuple[TokenArm, ...]
-    explored: bool
-    propensity_ppm: int
-    cost_nanodollars: int
-    decision_json: str
-
-
-@dataclass(slots=True)
-class Cell:
-    """A survey and its outlook under one snapshot with the JSON that receipts and replies share.
-
-    INVARIANT: all that a receipt says of estimates is rendered here, beside what was worked out from them.
-    """
-
-    survey: Survey
-    outlook: Outlook | None
-    candidates_json: str
-    reply_json: str
-    baseline_json: str
-    courses: dict[str, Course]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +167,11 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     if circumstances.half_open:
         reachable = [candidate.model.arm for candidate in survey.candidates]
         breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
-    cell = _cell(table, survey, snapshot, breakers, exploring, pinned)
+    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
-        course = _course(cell, None, snapshot, "denied" if budget.state == "deny" else "no_candidates")
+        course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
     else:
-        course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
+        course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
     return Decision(
@@ -223,7 +193,7 @@ def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm,
         return ()
     models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}
     if survey.baseline is not None:
-        models[survey.baseline.arm] = survey.baseline
+        models[survey.baseline.model.arm] = survey.baseline.model
     return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
 
 
@@ -272,19 +242,6 @@ def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: 
     return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
 
 
-def _cell(
-    table: Table, survey: Survey, snapshot: Snapshot, breakers: frozenset[str], exploring: bool, pin: str | None
-) -> Cell:
-    memo = table.cells(snapshot.fingerprint)
-    key = (survey.serial, breakers, exploring, pin)
-    found = memo.get(key)
-    if found is None:
-        outlook = join(survey, snapshot, breakers=breakers, exploring=exploring, pin=pin)
-        rows = candidates_json(survey, outlook, snapshot, breakers)
-        found = memo[key] = Cell(survey, outlook, *rows, baseline_json(survey, outlook, snapshot), {})
-    return found
-
-
 def _drawn(outlook: Outlook, decision_id: str) -> str:
     """Walk the odds in arm-id order with the `explore` draw."""
     if len(outlook.odds) == 1:
@@ -295,46 +252,3 @@ def _drawn(outlook: Outlook, decision_id: str) -> str:
             return arm
         left -= odds
     raise AssertionError("INVARIANT: propensities sum to 1,000,000")
-
-
-def _course(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
-    key = arm or status
-    found = cell.courses.get(key)
-    if found is None:
-        found = cell.courses[key] = _worked_out(cell, arm, snapshot, status)
-    return found
-
-
-def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
-    outlook = cell.outlook
-    if outlook is None or arm is None:
-        row = decision_row(cell.survey, status)
-        return Course(status, None, (), (), False, PPM, 0, _json(row))
-    option = outlook.options[arm]
-    explored = arm != outlook.pick.arm
-    propensity = dict(outlook.odds)[arm]
-    line_up = _line_up(outlook, option, explored)
-    steps = tuple(_step(behind, role) for behind, role in line_up)
-    row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
-    models = [behind.candidate.model for behind, _ in line_up]
-    arms = tuple(priced_arm(model, snapshot.generations.get(model.arm, 0)) for model in models)
-    cost = served_cost(outlook, option, steps)
-    return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
-
-
-def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:
-    """The served arm, the rest of its cascade, then who stands behind."""
-    ahead = [(option, "explore" if explored else outlook.pick_role)]
-    if ahead[0][1] == "cascade" and outlook.cascade is not None:
-        ahead += [(step, "cascade") for step in outlook.cascade.steps[1:]]
-    taken = {step.arm for step, _ in ahead}
-    return ahead + [(behind, role) for behind, role in outlook.line_up if behind.arm not in taken]
-
-
-def _step(option: Option, role: str) -> Step:
-    model = option.candidate.model
-    return Step(model.arm, model.provider, model.name, role, option.state)
-
-
-def _json(value: object) -> str:
-    return canonical(value).decode()

@@ -14,7 +14,7 @@ from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot
 from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical
+from policy_lang.canonical import canonical, canonical_text
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -54,16 +54,16 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         learned["left_out"] = snapshot.left_out
     return (
         f'{{"baseline":{decision.cell.baseline_json}'
-        f',"budget":{_json(decision.budget.document())}'
+        f',"budget":{canonical_text(decision.budget.document())}'
         f',"candidates":{decision.cell.candidates_json}'
         f',"circumstances":{_circumstances(decision.circumstances)}'
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
         f',"format":{RECEIPT_FORMAT}{_mode(decision)}{_probing(decision)}'
-        f',"request":{_json(request.document())}'
-        f',"snapshot":{_json(learned)}'
-        f',"tenant":{_json(decision.circumstances.tenant)}{_warnings(decision)}}}'
+        f',"request":{canonical_text(request.document())}'
+        f',"snapshot":{canonical_text(learned)}'
+        f',"tenant":{canonical_text(decision.circumstances.tenant)}{_warnings(decision)}}}'
     )
 
 
@@ -112,12 +112,12 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
     if any(parameter.rule == "seed" for parameter in decision.cell.survey.route.parameters):
         head += f',"seed":{int(now.decision_id[16:24], 16) >> 1}'
     return (
-        f'{head},"budget":{_json(decision.budget.document())}'
+        f'{head},"budget":{canonical_text(decision.budget.document())}'
         f',"candidates":{decision.cell.reply_json}'
         f',"decision_id":"{now.decision_id}"'
         f',"degraded":{"true" if now.degraded else "false"}'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"lane":{_json(now.lane.document())}'
+        f',"lane":{canonical_text(now.lane.document())}'
         f',"mode":"{decision.mode}"{_probing(decision)}'
         f',"state_age_ms":{now.state_age_ms}'
         f',"token":"{token}"{_warnings(decision)}}}'
@@ -138,7 +138,7 @@ def _circumstances(now: Circumstances) -> str:
         found["half_open"] = sorted(now.half_open)
     if now.pin is not None:
         found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
-    return _json(found)
+    return canonical_text(found)
 
 
 def _fingerprints(decision: Decision) -> str:
@@ -161,8 +161,4 @@ def _probing(decision: Decision) -> str:
 
 
 def _warnings(decision: Decision) -> str:
-    return f',"warnings":{_json(decision.warnings)}' if decision.warnings else ""
-
-
-def _json(value: object) -> str:
-    return canonical(value).decode()
+    return f',"warnings":{canonical_text(decision.warnings)}' if decision.warnings else ""

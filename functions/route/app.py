@@ -192,7 +192,7 @@ def _facts(decision: Decision, carried: str | None) -> dict[str, Any]:
 def _counts(decision: Decision, carried: str | None) -> dict[str, int]:
     degraded = decision.circumstances.degraded
     outlook = decision.cell.outlook
-    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.arm)
+    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.model.arm)
     counts = {"Explored": decision.explored, "Diverted": diverted, "Degraded": degraded}
     if carried:
         counts["ReceiptsCarried"] = True

@@ -164,7 +164,7 @@ class StateStore:
             for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
                 stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
                 fingerprint = key.removeprefix(policies_prefix(tenant)).removesuffix(".json")
-                found[fingerprint] = PublishedPolicy(policy_from_document(stored["ir"]), stored["lines"])
+                found[fingerprint] = _published(stored)
         return found
 
     def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:

@@ -86,7 +86,8 @@ def _enrolled(deployment: Deployment) -> list[str]:
     from functions.stores.registry import Registry
 
     with deployment.reaching("the tenants of"):
-        return Registry(deployment.client("dynamodb"), deployment.name("StateTable")).tenants()
+        members = Registry(deployment.client("dynamodb"), deployment.name("StateTable")).members()
+    return [member.tenant for member in members]
 
 
 def _patient(deployment: Deployment, books: Books, asked: Asked, *, quiet: bool) -> Patient:

@@ -6,6 +6,7 @@ moto by way of `Wire`, which loses, refuses and delays what the case says. Time 
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import tomllib
@@ -270,7 +271,7 @@ class World:
         self.wire.faults, self.wire.down = Case(), frozenset()
 
     def settle(self) -> None:
-        """After the faults: what was held back arrives, callers submit again, dead letters go back, queues run empty."""
+        """After the faults: late reports arrive, callers submit again, dead letters go back, the queues run empty."""
         self.now += 6 * 60_000
         self.reports["acme"] += [report for tenant, report in self.held_back if tenant == "acme"]
         self.reports["globex"] += [report for tenant, report in self.held_back if tenant == "globex"]
@@ -304,8 +305,7 @@ class World:
         self.statuses[status] += 1
         told = reply.get("error", reply)
         if status >= 500:
-            entropy = json.dumps([tenant, f"request-{self.requests}", False]).encode()
-            self.unanswered.add(decision_id_for(self.now, entropy))
+            self.unanswered.add(self.decision_of(tenant))
             return status, reply
         self.decided[tenant].add(told["decision_id"])
         if "receipt" in told:
@@ -346,7 +346,7 @@ class World:
         self.now += self.chance.randint(100, 12_000)
         if self.chance.random() < self.case.jumps:
             self.now += self.chance.choice((-3_600_000, -240_000, 240_000, 3_600_000))
-        if abs(self.now - self.watched_ms) >= 60_000:
+        if abs(self.now - self.watched_ms) >= 150_000:
             self.watch()
 
     def deliver(self, queue: str, most: int = 10) -> None:
@@ -392,18 +392,24 @@ class World:
 
     def call(self, function: str, tenant: str, path: str, body: dict, answer=None) -> tuple[int, dict]:
         """Status and reply. `answer`: of one environment among several, else the process's own."""
-        self.requests += 1
-        self.events += 1
-        iam = {"userArn": _principal(tenant)}
-        request = HttpRequest(
-            "POST", path, "", {"content-type": "application/json"}, json.dumps(body).encode(), iam=iam
-        )
-        event = url_event(request, self.now, f"request-{self.requests}")
+        event = self.event(tenant, path, body)
         if answer is not None:
             found = self.functions[function].serve("route", event, answer)
         else:
             found = self.execution.call(function, event, f"request-{self.requests}")
         return found["statusCode"], json.loads(found["body"])
+
+    def event(self, tenant: str, path: str, body: dict) -> dict:
+        """A signed request as its Function URL delivers it."""
+        self.requests += 1
+        self.events += 1
+        headers = {"content-type": "application/json"}
+        request = HttpRequest("POST", path, "", headers, json.dumps(body).encode(), iam={"userArn": _principal(tenant)})
+        return url_event(request, self.now, f"request-{self.requests}")
+
+    def decision_of(self, tenant: str) -> str:
+        """The id that the latest request's decision has, if it was made."""
+        return decision_id_for(self.now, json.dumps([tenant, f"request-{self.requests}", False]).encode())
 
     def publish(self, source: str, tenant: str = "acme") -> str:
         status, reply = self.call("PublishFunction", tenant, "/v1/policies/acme/support", {"source": source})
@@ -436,6 +442,14 @@ class World:
         )
         opened = [open_sealed(line) for key in files.keys(tenant, "receipts") for line in files.lines(key)]
         return {receipt["circumstances"]["decision_id"]: receipt for receipt in opened}
+
+    def receipts_waiting(self, tenant: str) -> list[dict]:
+        """Receipts on their way to be filed, oldest first."""
+        found = [
+            import_module("functions.stores.messages").unpack_lines(m.body) for m in self.boxes["records"].messages
+        ]
+        kept = [batch.lines for batch in found if (batch.tenant, batch.kind) == (tenant, "receipt")]
+        return [open_sealed(line) for lines in kept for line in lines]
 
     def dead(self, queue: str):
         backlog = import_module("functions.stores.backlog").Backlog(
@@ -519,7 +533,11 @@ BOXES = {"telemetry": "LearnFunction", "records": "RecordFunction"}
 @pytest.fixture
 def world(monkeypatch):
     """A World of a case, by name or as given, in which sleeping only counts."""
+    # The handlers' graphs are large and stay: looking them over for garbage takes a quarter of the time.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 20)
     with ExitStack() as started:
+        started.callback(gc.set_threshold, *thresholds)
 
         def build(case="calm", seed=1, mutant=None) -> World:
             made = World(Case(**CASES[case]) if isinstance(case, str) else case, seed, mutant)
@@ -530,13 +548,19 @@ def world(monkeypatch):
         yield build
 
 
+@pytest.fixture
+def policy_text():
+    return POLICY
+
+
 def plant(mutant: dict[str, str]) -> None:
     """Replace the one place that the mutant names, in this process's copy of the module alone."""
     path = ROOT / mutant["file"]
     text = path.read_text()
-    assert text.count(mutant["was"]) == 1, f"{mutant['file']} does not hold once: {mutant['was']}"
+    was, instead = (mutant[key].strip("\n") for key in ("was", "is"))
+    assert text.count(was) == 1, f"{mutant['file']} does not hold once: {was}"
     module = import_module(mutant["file"].removesuffix(".py").replace("/", "."))
-    exec(compile(text.replace(mutant["was"], mutant["is"]), str(path), "exec"), vars(module))
+    exec(compile(text.replace(was, instead), str(path), "exec"), vars(module))
 
 
 def _principal(tenant: str) -> str:
