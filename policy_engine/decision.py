@@ -52,7 +52,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
+    """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
     caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
@@ -95,8 +95,12 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's and the exploration's."""
-        return self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
+        """Of the draws that shaped the plan: the lane's times the exploration's, both exact in the receipt.
+
+        The product is rounded half up to whole ppm and at least 1: what has happened had a chance, and a weight of
+        1 / propensity must exist.
+        """
+        return max(1, (self.course.propensity_ppm * self.circumstances.lane.propensity_ppm + PPM // 2) // PPM)
 
     @property
     def expected_cost_nanodollars(self) -> int:
