@@ -36,6 +36,12 @@ COMMANDS = {
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
     "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),
+    "doctor": (
+        "policy_cli.commands.doctor",
+        "doctor",
+        "Check that the books of a stack balance.",
+    ),
+    "redrive": ("policy_cli.commands.redrive", "redrive", "Move dead letters back to the queue they came from."),
     "dev": ("policy_cli.commands.dev", "dev", "Serve the whole system on a local port, without an AWS account."),
     "demo": ("policy_cli.commands.demo", "demo", "Run the sample tenants and watch the decisions."),
     "catalog": ("policy_cli.catalog.command", "catalog", "Compile and inspect the model catalog."),

@@ -21,7 +21,7 @@ from policy_engine.outlook import Outlook, join
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known, Snapshot
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenArm
+from policy_engine.token import TokenArm, priced_arm
 from policy_lang.canonical import canonical_text
 from policy_lang.ir import PPM
 
@@ -100,7 +100,7 @@ class Course:
 
     @cached_property
     def token_arms(self) -> tuple[TokenArm, ...]:
-        return tuple([_token_arm(option, self.known[option.arm].generation) for option in self.line_up])
+        return tuple([priced_arm(option.candidate.model, self.known[option.arm].generation) for option in self.line_up])
 
 
 def cell_of(
@@ -155,10 +155,3 @@ def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Opt
 def _step(option: Option, role: str) -> Step:
     model = option.candidate.model
     return Step(model.arm, model.provider, model.name, role, option.state)
-
-
-def _token_arm(option: Option, generation: int) -> TokenArm:
-    model = option.candidate.model
-    read = model.price_in if model.price_cached_read is None else model.price_cached_read
-    write = model.price_in if model.price_cached_write is None else model.price_cached_write
-    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.cell import Cell, Course, cell_of
 from policy_engine.draws import decision_id_for, draw_ppm
@@ -18,7 +19,7 @@ from policy_engine.pins import Pin
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenClaims
+from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
 from policy_lang.ir import PPM
 
@@ -33,16 +34,17 @@ _DAY_MS = 86_400_000
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
-    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: of the request's
-    session, its signature already verified. budgets: readings of the ledgers that cover the request. lane: which policy
-    decides and how likely that was. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the
-    route state.
+    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. half_open: arms that a
+    small share of calls may try again. pin: of the request's session, its signature already verified. budgets: readings
+    of the ledgers that cover the request. lane: which policy decides and how likely that was. degraded: decided on
+    stale state, so nothing is explored. state_age_ms: age of the route state.
     """
 
     tenant: str
     decision_id: str
     now_ms: int
     breakers: frozenset[str] = frozenset()
+    half_open: frozenset[str] = frozenset()
     pin: Pin | None = None
     budgets: tuple[BudgetReading, ...] = ()
     lane: Lane = LIVE
@@ -55,8 +57,10 @@ class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
-    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
+    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
+    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
+    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
+    (the dearest stands in).
     """
 
     cell: Cell
@@ -68,6 +72,8 @@ class Decision:
     catalog_fingerprint: str
     snapshot_fingerprint: str
     warnings: tuple[str, ...] = ()
+    probing_ppm: int = PPM
+    others: tuple[TokenArm, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -95,12 +101,14 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's times the exploration's, both exact in the receipt.
+        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's, of which a
+        receipt keeps each.
 
         The product is rounded half up to whole ppm and at least 1: what has happened had a chance, and a weight of
         1 / propensity must exist.
         """
-        return max(1, (self.course.propensity_ppm * self.circumstances.lane.propensity_ppm + PPM // 2) // PPM)
+        drawn = self.circumstances.lane.propensity_ppm * self.probing_ppm * self.course.propensity_ppm
+        return max(1, (drawn + PPM * PPM // 2) // (PPM * PPM))
 
     @property
     def expected_cost_nanodollars(self) -> int:
@@ -115,18 +123,23 @@ class Decision:
         return self.course.option.state if self.course.option else "none"
 
     def claims(self) -> TokenClaims:
-        """What the decision token signs."""
-        survey, now = self.cell.survey, self.circumstances
+        """What the decision token signs. In shadow any candidate may turn out to be what the old path used."""
+        survey, now, shadow = self.cell.survey, self.circumstances, self.mode == "shadow"
+        planned = {arm.arm for arm in self.course.token_arms}
+        arms = self.course.token_arms + tuple(arm for arm in self.others if arm.arm not in planned)
         return TokenClaims(
             tenant=now.tenant,
             decision_id=now.decision_id,
             cluster=survey.cluster,
             task=survey.envelope.task_type,
             route=survey.route.name,
-            arms=self.course.token_arms,
+            arms=arms,
             propensity_ppm=self.propensity_ppm,
             explored=self.course.explored,
             at_ms=now.now_ms,
+            decided=self.arm if shadow else None,
+            trial=None if shadow else now.lane.trial,
+            trips=tuple(order.outcome for order in survey.route.failures if order.open_breaker),
         )
 
     def pin(self, session: str | None) -> Pin | None:
@@ -155,14 +168,38 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    cell = cell_of(table, survey, snapshot, circumstances.breakers, exploring, pinned)
+    reachable = [candidate.model.arm for candidate in survey.candidates] if circumstances.half_open else ()
+    breakers, probing = let_through(
+        circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
+    )
+    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
     else:
         course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
-    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings)
+    return Decision(
+        cell,
+        course,
+        circumstances,
+        budget,
+        table.policy.mode,
+        *fingerprints,
+        warnings,
+        probing,
+        _others(table, survey, snapshot),
+    )
+
+
+def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
+    """Candidates and baseline at their prices where the policy decides in shadow: its gates bind no other path."""
+    if table.policy.mode != "shadow":
+        return ()
+    models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}
+    if survey.baseline is not None:
+        models[survey.baseline.model.arm] = survey.baseline.model
+    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:

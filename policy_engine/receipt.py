@@ -12,12 +12,23 @@ from typing import Any
 
 from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot
+from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical, canonical_text
 
-__all__ = ["RECEIPT_FORMAT", "ReceiptError", "open_sealed", "receipt_body", "reply", "seal"]
+__all__ = [
+    "RECEIPT_FORMAT",
+    "ReceiptError",
+    "open_sealed",
+    "receipt_body",
+    "reply",
+    "seal",
+    "sign_receipt",
+    "signed_receipt",
+]
 
 RECEIPT_FORMAT = 1
+_CARRIED = "receipt"
 
 
 class ReceiptError(ValueError):
@@ -48,7 +59,7 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"format":{RECEIPT_FORMAT}'
+        f',"format":{RECEIPT_FORMAT}{_mode(decision)}'
         f',"request":{canonical_text(request.document())}'
         f',"snapshot":{canonical_text(learned)}'
         f',"tenant":{canonical_text(decision.circumstances.tenant)}{_warnings(decision)}}}'
@@ -76,6 +87,19 @@ def open_sealed(line: str) -> dict[str, Any]:
     if computed != stated:
         raise ReceiptError("the receipt's bytes do not match its hash", decision_id)
     return receipt  # type: ignore[no-any-return]  # it has string keys, so it is an object
+
+
+def sign_receipt(line: str, keys: SigningKeys) -> str:
+    """A sealed line for its caller to carry: only what this service signed is taken back."""
+    return sign(_CARRIED, line.encode(), keys)
+
+
+def signed_receipt(carried: str, keys: SigningKeys) -> str:
+    """The sealed line that `sign_receipt` signed; ReceiptError for any other text."""
+    try:
+        return signed_payload(_CARRIED, carried, keys).decode()
+    except TokenError as problem:
+        raise ReceiptError(f"the receipt was not signed here: {problem.code}") from None
 
 
 def reply(decision: Decision, token: str, pin: str | None = None) -> str:
@@ -109,6 +133,8 @@ def _circumstances(now: Circumstances) -> str:
         "now_ms": now.now_ms,
         "state_age_ms": now.state_age_ms,
     }
+    if now.half_open:
+        found["half_open"] = sorted(now.half_open)
     if now.pin is not None:
         found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
     return canonical_text(found)
@@ -119,6 +145,11 @@ def _fingerprints(decision: Decision) -> str:
         f'{{"catalog":"{decision.catalog_fingerprint}","engine":"{ENGINE}"'
         f',"policy":"{decision.policy_fingerprint}","snapshot":"{decision.snapshot_fingerprint}"}}'
     )
+
+
+def _mode(decision: Decision) -> str:
+    """Said only where what was decided is not what served."""
+    return ',"mode":"shadow"' if decision.mode == "shadow" else ""
 
 
 def _warnings(decision: Decision) -> str:

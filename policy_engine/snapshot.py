@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _DOMAIN = "pointsman/snapshot/1"
-_RAW = frozenset(("c", "w", "p"))
+_RAW = frozenset(("b", "c", "p", "w", "x"))
 #: What an arm's record is worth in its new generation, moved by what was measured.
 _MOVED_WEIGHT_MILLI = 12 * MILLI
 _STRANGER = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
