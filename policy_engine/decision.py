@@ -6,7 +6,7 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
@@ -52,9 +52,9 @@ class Circumstances:
     state_age_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan.
+class Decision(NamedTuple):
+    """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
+    that of the whole plan.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
     caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
@@ -101,8 +101,8 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's, of which a
-        receipt keeps each.
+        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's; a receipt has
+        each of them, or what it follows from.
 
         The product is rounded half up to whole ppm and at least 1: what has happened had a chance, and a weight of
         1 / propensity must exist.
