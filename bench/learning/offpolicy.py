@@ -133,7 +133,9 @@ def worth(trial: Trial, number: int, odds: Mapping[str, int]) -> float:
 
 def table(found: Mapping[str, Sequence[tuple[float, Evaluation | None]]]) -> list[str]:
     """Per target the mean absolute error of each estimate over the seeds that were not refused; then over all."""
-    lines = [f"{'target':42s} {'truth':>7s} {'ESS':>6s} {'refused':>7s} {'IPS':>6s} {'SNIPS':>6s} {'DR':>6s} {'in 95 %':>7s}"]
+    lines = [
+        f"{'target':42s} {'truth':>7s} {'ESS':>6s} {'refused':>7s} {'IPS':>6s} {'SNIPS':>6s} {'DR':>6s} {'in 95 %':>7s}"
+    ]
     every: list[tuple[float, Evaluation]] = []
     for name, runs in found.items():
         told = [(truth, result) for truth, result in runs if result is not None]
