@@ -106,7 +106,7 @@ def ends_of_telemetry(books: Books, witness: Witness) -> Identity:
     if witness.accepted is None:
         return Identity("I2", says, {}, right, tuple(findings), "nobody says what was accepted")
     accepted = set(witness.accepted)
-    lost = sorted(accepted - ended)
+    lost = sorted(accepted - ended - {finding.subject for finding in findings})
     findings += [Finding("I2", "outcome_missing", each, "accepted, and in no state") for each in lost]
     findings += _strange("I2", "outcome_strange", ended - accepted, witness.unacknowledged)
     beyond = len(ended - accepted)
