@@ -18,9 +18,14 @@ demo: .venv/dev.stamp
 test: .venv/test.stamp .venvs/sam/stamp
 	@.ci/checks
 
-# The agreement of the evaluators over ten times as many policies.
+# The agreement of the evaluators over ten times as many policies, every fault for ten times as long. With HOURS=1 instead:
+# the faults for an hour, with ever new seeds.
 soak: .venv/test.stamp
-	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
+ifdef HOURS
+	POINTSMAN_SOAK_HOURS=$(HOURS) $(BIN)/pytest tests/faults/test_cases.py -k hour
+else
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated tests/faults/test_cases.py
+endif
 
 # Each script alone prints a table; those that compare with peers say how to install them. The learning benchmarks take long:
 # see docs/learning.md.
