@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from policy_engine.priors import TenantMean, shared_priors
 from policy_engine.estimate import Belief
+from policy_engine.priors import TenantMean, shared_priors
 from policy_engine.statistics import CellRow
 from policy_lang.catalog import default_catalog
 from policy_lang.ir import PPM

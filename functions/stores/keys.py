@@ -35,6 +35,7 @@ __all__ = [
     "records_prefix",
     "shard_of",
     "shared_priors_object",
+    "signature_key",
     "spend_key",
     "spend_partition",
     "spool_object",
@@ -80,6 +81,10 @@ def alias_key(tenant: str, name: str) -> Key:
 
 def shard_of(cluster: str) -> int:
     return int(cluster[:2], 16) % SHARDS
+
+
+def signature_key(tenant: str, mac: str) -> Key:
+    return {"pk": f"tenant#{tenant}", "sk": f"signature#{mac}"}
 
 
 def cell_partition(tenant: str, shard: int) -> str:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -52,6 +52,20 @@ class Registry:
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
         return _credential(decoded(answer["Item"])) if "Item" in answer else None
+
+    def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
+        """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
+        item = {**signature_key(tenant, mac), "expires_at": expires_s}
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.put_item(
+                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
         """Every credential there is, by kind and name; a scan of the table."""

@@ -275,16 +275,27 @@ def wire():
         return Wire()
 
 
-@pytest.fixture
-def bare(wire, monkeypatch):
-    """A deployment with one tenant and nothing published."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with moto.mock_aws():
+@pytest.fixture(scope="session")
+def deployed():
+    """Makes a deployment with two tenants and nothing published, in the moto that is active."""
+
+    def deploy(wire, monkeypatch):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         cloud = Cloud(wire)
         for name, value in cloud.settings().items():
             monkeypatch.setenv(name, value)
         cloud.registry.enrol("acme", principals=[ROLE], keys={"acme-1": KEY})
         cloud.registry.enrol("globex", principals=[FOREIGN_ROLE])
+        return cloud
+
+    return deploy
+
+
+@pytest.fixture
+def bare(wire, monkeypatch, deployed):
+    """A deployment with two tenants and nothing published."""
+    with moto.mock_aws():
+        cloud = deployed(wire, monkeypatch)
         yield cloud
         cloud.restart()
 
