@@ -1,9 +1,9 @@
 """The deployed functions on a local AWS that keeps books: what each invocation would be billed for, as it was sent.
 
-Resources and settings are the template's, tables and buckets are moto's. Requests are counted after serialisation, on the
-`before-send` hook, by the rules of the price lists: DynamoDB bills 1 KB units of an item (twice in a transaction, and an
-update bills the whole item), SQS 64 KB chunks. Queues are lists here: a message sent is handed on by `deliver`, in
-batches as large as the event source would make them. CPU is that of the handler's thread without moto.
+Resources and settings are the template's, tables and buckets are moto's. Requests are counted after serialisation, on
+the `before-send` hook, by the rules of the price lists: DynamoDB bills 1 KB units of an item (twice in a transaction,
+and an update bills the whole item), SQS 64 KB chunks. Queues are lists here: a message sent is handed on by `deliver`,
+in batches as large as the event source would make them. CPU is that of the handler's thread without moto.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any
@@ -111,7 +112,7 @@ class Metered:
             item = dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
             self.used[function].units["dynamodb write units"] += times * factor * _units(item_bytes(item))
         self._updated.clear()
-        return dict(self.used)
+        return deepcopy(dict(self.used))
 
     def post(self, function: str, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """A request to a Function URL, signed by the tenant's role, and the reply's document."""

@@ -16,6 +16,7 @@ from functions.stores import clients
 from functions.stores.keys import alias_key, policy_key
 from functions.stores.registry import Registry
 from functions.stores.state import Revision, StateStore
+from policy_engine import attributes as names
 from policy_engine.state import RouteState, state_catalog, with_policy
 from policy_engine.wire import RequestError
 from policy_lang.canonical import StrictJsonError, parse_strict
@@ -46,7 +47,7 @@ class Publisher:
         source, dry_run = _wanted(request.body)
         state = self._state.current(tenant)
         compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
-        facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
+        facts = {"tenant": tenant, "policy": name, names.POLICY_FINGERPRINT: compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
         if not dry_run:

@@ -21,6 +21,7 @@ from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
+from policy_engine import attributes as names
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.pins import Pin, mint_pin, verify_pin
 from policy_engine.receipt import receipt_body, reply, seal
@@ -158,14 +159,22 @@ def _nobody(decision: Decision) -> Reply:
 def _facts(decision: Decision) -> dict[str, Any]:
     return {
         "tenant": decision.circumstances.tenant,
-        "routing.decision.id": decision.circumstances.decision_id,
-        "routing.lane": decision.circumstances.lane.policy or "live",
-        "routing.route": decision.route,
-        "routing.policy.fingerprint": decision.policy_fingerprint,
-        "routing.explore": decision.explored,
-        "routing.propensity": decision.propensity_ppm,
-        "arm": decision.arm,
+        names.DECISION_ID: decision.circumstances.decision_id,
+        names.LANE: decision.circumstances.lane.policy or "live",
+        names.ROUTE: decision.route,
+        names.POLICY_FINGERPRINT: decision.policy_fingerprint,
+        names.EXPLORE: decision.explored,
+        names.PROPENSITY: decision.propensity_ppm,
+        **_called(decision.arm),
     }
+
+
+def _called(arm: str | None) -> dict[str, str]:
+    """The model that is about to be called; nothing where nobody serves."""
+    if arm is None:
+        return {}
+    provider, _, model = arm.partition("/")
+    return {names.PROVIDER: names.provider_name(provider), names.REQUEST_MODEL: model, names.ARM: arm}
 
 
 def _counts(decision: Decision) -> dict[str, int]:
