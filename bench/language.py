@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from policy_lang.catalog import Catalog, default_catalog
 from policy_lang.compiler import Compilation, compile_policy
-from policy_lang.source import MAX_SOURCE_BYTES
+from policy_lang.text.source import MAX_SOURCE_BYTES
 
 HEAD = 'policy "bench/language" language 1\ntier small = [claude-haiku-4-5, gpt-5-mini]\ntier large = [gpt-5]\n'
 TAIL = "default route general { use small, large  pick cheapest }\nfallback claude-haiku-4-5, gpt-5-mini\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from functions.caching import Recent
 from functions.function_url import Request
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
 from policy_engine.signing import SignatureError, signature_from_headers, verify_signature
@@ -29,10 +30,14 @@ class _Held:
 
 
 class Authenticator:
-    """Looks credentials up and remembers those it found; an unknown one is looked up every time."""
+    """Looks credentials up and remembers those it found; an unknown one is looked up every time.
 
-    def __init__(self, registry: Registry) -> None:
+    `backups`: where to look while the registry is out of reach, for those who must answer even then.
+    """
+
+    def __init__(self, registry: Registry, backups: Backups | None = None) -> None:
         self._registry = registry
+        self._backups = backups
         self._held: Recent[tuple[CredentialKind, str], _Held] = Recent(_HELD_CREDENTIALS)
 
     def tenant_of(self, request: Request) -> str:
@@ -76,10 +81,21 @@ class Authenticator:
             return held.credential
         try:
             credential = self._registry.credential(kind, name)
-        except StoreError:
-            if held is None:
-                raise
-            return held.credential
+        except StoreError as outage:
+            if held is not None:
+                return held.credential
+            return self._copied(kind, name, now_ms, outage)
         if credential is not None:
             self._held.put((kind, name), _Held(credential, now_ms))
         return credential
+
+    def _copied(self, kind: CredentialKind, name: str, now_ms: int, outage: StoreError) -> Credential | None:
+        """What the second source says; `outage` is raised where there is none. It is asked every time: a copy may be
+        older than a revocation, so it is not remembered.
+        """
+        if self._backups is None:
+            raise outage
+        try:
+            return self._backups.credential(kind, name, now_ms)
+        except StoreError:
+            raise outage from None

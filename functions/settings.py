@@ -31,7 +31,6 @@ class SettingsError(RuntimeError):
 class RouteSettings:
     state_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
     signing_secret_arn: str
     state_max_age_ms: int = 30_000
@@ -61,6 +60,7 @@ class RecordSettings:
 class PublishSettings:
     state_table: str
     state_bucket: str
+    signing_secret_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class WatchSettings:
     state_table: str
     statistics_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
+    signing_secret_arn: str
 
 
 Settings = TypeVar(

@@ -22,7 +22,6 @@ from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
 Send = Callable[[bytes], tuple[int, bytes]]
-_ENVELOPE = b'{"records":[%s]}'
 _RETRYABLE = frozenset((408, 429))
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
 
@@ -48,7 +47,10 @@ class TelemetryStats:
 
 
 class TelemetryQueue:
-    """Sends what is put in, in batches of at most `batch` records or as soon as the oldest is `max_age` seconds old."""
+    """Sends what is put in, in batches of at most `batch` records or as soon as the oldest is `max_age` seconds old.
+
+    envelope: what a batch is wrapped in, of at most `most_bytes`; receipts that are carried have one of their own.
+    """
 
     def __init__(
         self,
@@ -59,11 +61,14 @@ class TelemetryQueue:
         max_age: float = 1.0,
         attempts: int = 8,
         spill: Path | None = None,
+        envelope: bytes = b'{"records":[%s]}',
+        most_bytes: int = MAX_TELEMETRY_BYTES,
     ) -> None:
         if capacity < 1 or not 1 <= batch <= MAX_TELEMETRY_RECORDS:
             raise ValueError(f"capacity must be positive and batch between 1 and {MAX_TELEMETRY_RECORDS}")
         self._send, self._capacity, self._batch = send, capacity, batch
         self._max_age, self._attempts, self._spill = max_age, attempts, spill
+        self._envelope, self._most_bytes = envelope, most_bytes
         self.renew()
 
     def renew(self) -> None:
@@ -177,10 +182,10 @@ class TelemetryQueue:
 
     def _taken(self) -> list[bytes]:
         batch: list[bytes] = []
-        size = len(_ENVELOPE)
+        size = len(self._envelope)
         while self._waiting and len(batch) < self._batch:
             size += len(self._waiting[0][1]) + 1
-            if batch and size > MAX_TELEMETRY_BYTES:
+            if batch and size > self._most_bytes:
                 break
             batch.append(self._waiting.popleft()[1])
         self._in_flight = batch
@@ -213,7 +218,7 @@ class TelemetryQueue:
 
     def _attempt(self, batch: list[bytes]) -> tuple[int, str]:
         try:
-            status, content = self._send(_ENVELOPE % b",".join(batch))
+            status, content = self._send(self._envelope % b",".join(batch))
         except (OSError, HTTPException) as problem:
             return 0, f"{type(problem).__name__}: {problem}"
         except Exception as problem:  # noqa: BLE001 - credentials that cannot be had must not end the thread

@@ -46,7 +46,7 @@ CACHED_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 CACHED_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 
-#: `live`, or the canary policy that decided.
+#: `live` or `shadow`, or the canary policy that decided.
 LANE = "routing.lane"
 ROUTE = "routing.route"
 DECISION_ID = "routing.decision.id"

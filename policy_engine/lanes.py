@@ -5,31 +5,49 @@ Canaries are drawn per unit, so a session or org stays in its lane.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from policy_engine.draws import draw_ppm
+from policy_engine.trials import TrialLane
 from policy_engine.wire import RouteRequest
 from policy_lang.ir import PPM, Canary, Policy
 
-__all__ = ["LIVE", "Lane", "assign"]
+__all__ = ["LIVE", "Lane", "assign", "lane_from_document"]
 
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The policy that decides (None: the one asked for) and the probability of that, over the draw of the unit."""
+    """The policy that decides (None: the one asked for) and the probability of that, over the draws of the unit.
+
+    `share_ppm`: what the weights of aliases left of it. `trial`: the lane that a stop-loss counts the call in.
+    """
 
     policy: str | None = None
     propensity_ppm: int = PPM
+    share_ppm: int = PPM
+    trial: TrialLane | None = None
 
     def document(self) -> dict[str, Any]:
         """For receipts; empty in the ordinary lane."""
-        if self.policy is None and self.propensity_ppm == PPM:
-            return {}
-        return {"policy": self.policy, "propensity_ppm": self.propensity_ppm}
+        found: dict[str, Any] = {}
+        if self.policy is not None or self.propensity_ppm != PPM:
+            found = {"policy": self.policy, "propensity_ppm": self.propensity_ppm}
+        if self.share_ppm != PPM:
+            found["share_ppm"] = self.share_ppm
+        if self.trial is not None:
+            found |= {"trial": [self.trial.trial, self.trial.lane]}
+        return found
+
+
+def lane_from_document(document: Mapping[str, Any]) -> Lane:
+    """The inverse of `Lane.document`."""
+    trial = TrialLane(*document["trial"]) if "trial" in document else None
+    share = document.get("share_ppm", PPM)
+    return Lane(document.get("policy"), document.get("propensity_ppm", PPM), share, trial)
 
 
 LIVE = Lane()

@@ -14,7 +14,7 @@ from typing import Any
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import ENGINE, Circumstances, decide
 from policy_engine.estimate import estimate_from_row
-from policy_engine.lanes import LIVE, Lane
+from policy_engine.lanes import lane_from_document
 from policy_engine.pins import Pin
 from policy_engine.receipt import ReceiptError, open_sealed, receipt_body, seal
 from policy_engine.snapshot import Snapshot
@@ -222,9 +222,10 @@ def _circumstances(now: Mapping[str, Any], tenant: str) -> Circumstances:
         decision_id=now["decision_id"],
         now_ms=now["now_ms"],
         breakers=frozenset(now["breakers"]),
+        half_open=frozenset(now.get("half_open", ())),
         pin=Pin(tenant, *now["pin"]) if "pin" in now else None,
         budgets=tuple(BudgetReading(*reading) for reading in now["budgets"]),
-        lane=Lane(**now["lane"]) if now["lane"] else LIVE,
+        lane=lane_from_document(now["lane"]),
         degraded=now["degraded"],
         state_age_ms=now["state_age_ms"],
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
+from policy_engine.trials import Tally, TrialLane, outcome_tally, quality_tally
 from policy_engine.wire import TelemetryRecord, record_to_wire
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CellKey",
     "Effect",
     "Field",
+    "LaneTally",
     "MarkerKey",
     "Settlement",
     "Spend",
@@ -86,8 +88,19 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneTally:
+    """What a field adds to a lane of a trial."""
+
+    lane: TrialLane
+    sums: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
-    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker."""
+    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
+
+    `tally`: what it adds to the lane that a stop-loss watches, where the decision was drawn for one.
+    """
 
     marker: MarkerKey
     record_id: str
@@ -95,6 +108,7 @@ class Effect:
     sums: Sums
     spend: Spend | None
     expires_ms: int
+    tally: LaneTally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,8 @@ def outcome_record(settlement: Settlement, fields: Mapping[Field, State]) -> dic
             "explored": claims.explored,
             "propensity_ppm": claims.propensity_ppm,
         }
+        if claims.decided is not None:
+            document |= {"mode": "shadow", "decided": claims.decided}
     if settlement.cost_nanodollars is not None:
         document["cost_nanodollars"] = settlement.cost_nanodollars
     return document
@@ -194,8 +210,9 @@ def _effect(
     record, at_ms = telemetry.record, claims.at_ms
     spend = None
     if field == "outcome":
-        sums = outcome_sums(record, at_ms)
-        if claims.explored and cost:
+        sums = outcome_sums(record, at_ms, claims.trips) | ({"k": cost} if cost else {})
+        # In shadow what was explored is a thought; the old path's cost is nobody's exploration.
+        if claims.explored and cost and claims.decided is None:
             spend = Spend(claims.tenant, claims.route, at_ms // DAY_MS, cost)
     else:
         assert record.quality_ppm is not None
@@ -207,7 +224,15 @@ def _effect(
         sums=sums,
         spend=spend,
         expires_ms=at_ms + limit_ms + _REDELIVERY_MS,
+        tally=_tally(claims, record, field),
     )
+
+
+def _tally(claims: TokenClaims, record: TelemetryRecord, field: Field) -> LaneTally | None:
+    if claims.trial is None:
+        return None
+    sums = outcome_tally(record) if field == "outcome" else quality_tally(record.quality_ppm or 0)
+    return LaneTally(claims.trial, sums) if sums else None
 
 
 def _cost(arm: TokenArm, record: TelemetryRecord) -> int | None:

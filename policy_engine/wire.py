@@ -17,12 +17,15 @@ from policy_lang.ir import MAX_IR_BYTES, PPM
 from policy_lang.vocabulary import OUTCOMES, Outcome
 
 __all__ = [
+    "MAX_RECEIPTS",
+    "MAX_RECEIPTS_BYTES",
     "MAX_ROUTE_BYTES",
     "MAX_TELEMETRY_BYTES",
     "MAX_TELEMETRY_RECORDS",
     "RequestError",
     "RouteRequest",
     "TelemetryRecord",
+    "parse_receipts",
     "parse_route",
     "parse_telemetry",
     "record_from_wire",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
+MAX_RECEIPTS_BYTES = 1024 * 1024
+MAX_RECEIPTS = 50
 MAX_TELEMETRY_BYTES = 256 * 1024
 MAX_TELEMETRY_RECORDS = 500
 MAX_CANDIDATES = 64
@@ -41,6 +46,7 @@ _ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{16,16384}")
 _PIN = re.compile(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_RECEIPT = re.compile(r"receipt\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
 
@@ -59,7 +65,7 @@ class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
     `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
-    calls.
+    calls. `carry_receipt`: where no receipt can be kept, the caller takes it along and submits it later.
     """
 
     envelope: Envelope
@@ -74,9 +80,10 @@ class RouteRequest:
     session: str | None = None
     pin: str | None = None
     tool_loop: bool = False
+    carry_receipt: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The request as a receipt keeps it: JSON values, absent fields left out."""
+        """The request as a receipt keeps it: JSON values, absent fields left out, as is what decides nothing."""
         found: dict[str, Any] = {"envelope": envelope_to_wire(self.envelope)}
         for name in ("policy", "inline", "org", "team", "product", "idempotency_key", "session"):
             if (value := getattr(self, name)) is not None:
@@ -140,6 +147,7 @@ def parse_route(body: bytes) -> RouteRequest:
         session=_matching(document, "session", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
         pin=_matching(document, "pin", _PIN, "the pin of an earlier reply", 1024),
         tool_loop=_boolean(document, "tool_loop"),
+        carry_receipt=_boolean(document, "carry_receipt"),
     )
 
 
@@ -158,6 +166,19 @@ def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
         except RequestError as problem:
             raise RequestError(problem.status, problem.code, f"records[{position}]: {problem}") from None
     return found
+
+
+def parse_receipts(body: bytes) -> list[str]:
+    """Admit the body of `POST /v1/receipts`: `{"receipts": [...]}`, signed receipts as route replies carried them."""
+    document = _object(_parsed(body, MAX_RECEIPTS_BYTES), "the body")
+    _known(document, frozenset(("receipts",)), "the request")
+    receipts = document.get("receipts")
+    if not isinstance(receipts, list) or not 1 <= len(receipts) <= MAX_RECEIPTS:
+        receipts = [None]
+    if all(isinstance(receipt, str) and _RECEIPT.fullmatch(receipt) for receipt in receipts):
+        return receipts
+    message = f"`receipts` must be an array of 1 to {MAX_RECEIPTS} receipts as replies carried them"
+    raise RequestError(400, "invalid_field", message)
 
 
 def record_from_wire(document: object) -> TelemetryRecord:
@@ -207,7 +228,7 @@ _SLUGS = ("org", "team", "product")
 _ROUTE_FIELDS = frozenset(
     (
         *("policy", "ir", "envelope", *_SLUGS, "attributes", "candidates"),
-        *("idempotency_key", "session", "pin", "tool_loop"),
+        *("idempotency_key", "session", "pin", "tool_loop", "carry_receipt"),
     )
 )
 _COUNTS = (

@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policy_lang import syntax
 from policy_lang.analysis.analyse import analyse
 from policy_lang.analysis.findings import Finding
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.catalog import Catalog
+from policy_lang.checking.style import Edit, Fix, Subject, removal, style
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import NOWHERE, Diagnostic, Span
-from policy_lang.parser import parse
-from policy_lang.style import Edit, Fix, Subject, removal, style
+from policy_lang.text import syntax
+from policy_lang.text.parser import parse
 
 __all__ = ["Mended", "lint", "located", "mended"]
 

@@ -138,8 +138,13 @@ def test_event_sources_report_single_failures_and_bound_their_concurrency(templa
         assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
-def test_watch_runs_every_minute(template: Template) -> None:
-    assert [(each.function, each.period_s) for each in template.schedules] == [("WatchFunction", 60)]
+def test_watch_runs_every_minute_and_knows_its_hourly_rule(template: Template) -> None:
+    from functions.watch.app import _HOURLY_RULE
+
+    assert {(each.rule, each.function, each.period_s) for each in template.schedules} == {
+        ("WatchFunctionEveryMinute", "WatchFunction", 60),
+        (_HOURLY_RULE, "WatchFunction", 3600),
+    }
 
 
 def test_nothing_is_granted_on_everything(template: Template) -> None:
@@ -178,7 +183,7 @@ def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Templ
         for action, resource in grants(template, role)
         if "Delete" in action and "s3" in action
     }
-    assert deletions == {("WatchRole", "{'Fn::Sub': '${RecordsBucket.Arn}/*/spool/*'}")}
+    assert deletions == {("WatchRole", "{'Fn::Sub': '${StateBucket.Arn}/_passing/*'}")}
     assert not [each for role in roles for each in grants(template, role) if "Bypass" in each[0]]
 
 
@@ -214,6 +219,20 @@ def test_records_are_locked_from_the_moment_they_are_written(template: Template)
         "Mode": "GOVERNANCE",
         "Days": {"Ref": "RecordRetentionDays"},
     }
+
+
+def test_what_passes_leaves_no_versions_behind_and_what_was_published_keeps_them(template: Template) -> None:
+    from functions.stores import keys
+
+    rules = properties(template, "S3::Bucket")["StateBucket"]["LifecycleConfiguration"]["Rules"]
+    by_prefix = {rule.get("Prefix", ""): rule for rule in rules if "NoncurrentVersionExpiration" in rule}
+    assert by_prefix["_passing/"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    # A rule that expired current objects would take a state that has not changed for long.
+    assert not [rule for rule in rules if "ExpirationInDays" in rule or "Expiration" in rule]
+    passing = [keys.state_object("acme", "0"), keys.spool_object("acme", "0"), keys.bundle_object("acme")]
+    passing += [keys.credentials_object(0), keys.shared_priors_object()]
+    assert all(key.startswith("_passing/") for key in passing)
+    assert not keys.policy_object("acme", "0").startswith("_passing/")
 
 
 def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Template) -> None:

@@ -1,22 +1,29 @@
 """`POST /v1/policies/<name>`: compile a policy text, store it by fingerprint, move its name to it. Or say all that is
-wrong with it and store nothing.
+wrong with it and store nothing. `POST /v1/aliases/<name>` moves the name alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
+from functions.publish.aliases import PREFIX as ALIASES
+from functions.publish.aliases import moved_alias, read_alias
 from functions.settings import PublishSettings, load, running_in_lambda
 from functions.stores import clients
-from functions.stores.keys import alias_key, policy_key
+from functions.stores.backups import Backups
+from functions.stores.errors import StoreError
+from functions.stores.keys import policy_key
 from functions.stores.registry import Registry
+from functions.stores.secrets import KeyRing
 from functions.stores.state import Revision, StateStore
 from policy_engine import attributes as names
+from policy_engine.aliases import alias_of
 from policy_engine.state import RouteState, state_catalog, with_policy
 from policy_engine.wire import RequestError
 from policy_lang.canonical import StrictJsonError, parse_strict
@@ -34,16 +41,24 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
 class Publisher:
-    """Compiles and publishes policies."""
+    """Compiles and publishes policies, and moves the names that lead to them."""
 
-    def __init__(self, registry: Registry, state: StateStore) -> None:
+    def __init__(self, registry: Registry, state: StateStore, backups: Backups) -> None:
         self._authenticator = Authenticator(registry)
         self._state = state
+        self._backups = backups
 
     def answer(self, request: Request) -> Reply:
-        """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
-        name = _policy_name(request)
+        """200, or the refusal; RequestError and StoreError otherwise."""
+        prefix, name = _policy_name(request)
         tenant = self._authenticator.tenant_of(request)
+        if prefix == PREFIX:
+            return self._compiled(request, tenant, name)
+        reply, state = moved_alias(self._state, tenant, name, request)
+        return self._backed_up(reply, state, request.now_ms)
+
+    def _compiled(self, request: Request, tenant: str, name: str) -> Reply:
+        """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
         source, dry_run = _wanted(request.body)
         state = self._state.current(tenant)
         compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
@@ -60,7 +75,16 @@ class Publisher:
             "version": state.version,
             "warnings": _diagnostics(compiled),
         }
-        return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
+        reply = json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
+        return reply if dry_run else self._backed_up(reply, state, request.now_ms)
+
+    def _backed_up(self, reply: Reply, state: RouteState, now_ms: int) -> Reply:
+        """Copy the state for when its table is down. What was published is published: `watch` copies it again."""
+        try:
+            self._backups.keep_state(state, now_ms)
+        except StoreError as outage:
+            return replace(reply, facts={**reply.facts, "backup": outage.code})
+        return reply
 
     def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
         assert compiled.policy is not None
@@ -73,11 +97,13 @@ class Publisher:
             "source_hash": compiled.source_hash,
         }
         kept = self._state.keep_policy(tenant, fingerprint, document)
-        items = (
-            {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms},
-            {**alias_key(tenant, name), "fingerprint": fingerprint, "at_ms": now_ms},
-        )
-        return self._state.revise(tenant, lambda state: Revision(with_policy(state, fingerprint, kept), items))
+        item = {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms}
+
+        def change(state: RouteState) -> Revision:
+            alias = read_alias(self._state, tenant, name).moved(alias_of(fingerprint), now_ms)
+            return Revision(with_policy(state, fingerprint, kept), (item, alias.item(tenant, name)))
+
+        return self._state.revise(tenant, change)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -90,19 +116,24 @@ def publisher() -> Publisher:
     """The environment's publisher, built from its settings."""
     settings = load(PublishSettings)
     dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
+    keys = KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn)
     return Publisher(
         Registry(dynamodb, settings.state_table),
         StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
+        Backups(s3, settings.state_bucket, keys),
     )
 
 
-def _policy_name(request: Request) -> str:
-    name = request.path.removeprefix(PREFIX)
+def _policy_name(request: Request) -> tuple[str, str]:
+    """What the path begins with, and the policy's name after it."""
+    prefix = ALIASES if request.path.startswith(ALIASES) else PREFIX
+    name = request.path.removeprefix(prefix)
     if name == request.path or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
-        raise RequestError(404, "unknown_path", f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support")
+        message = f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support; `{ALIASES}<name>` moves its alias"
+        raise RequestError(404, "unknown_path", message)
     if request.method != "POST":
-        raise RequestError(405, "method_not_allowed", f"publishing is `POST {PREFIX}<name>`")
-    return name
+        raise RequestError(405, "method_not_allowed", f"it is `POST {prefix}<name>`")
+    return prefix, name
 
 
 def _wanted(body: bytes) -> tuple[str, bool]:

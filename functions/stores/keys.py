@@ -1,40 +1,52 @@
 """Every key of every table and bucket, in one place. All of a tenant's keys start with the tenant as authenticated.
 
-INVARIANT: a tenant's name holds no `#` and no `/` (`registry.enrol` admits none that does), so no key can reach into
-another tenant's.
+What is replaced or removed again comes under `_passing/<kind>/` first, because lifecycle rules and roles go by prefix.
+INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`registry.enrol` admits none that does),
+so no key can reach into another tenant's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from functions.stores.items import Value
 from policy_engine.settlement import CellKey, MarkerKey, Spend
+from policy_engine.trials import TrialLane
 
 __all__ = [
+    "BACKUP_SHARDS",
     "SHARDS",
     "alias_key",
+    "backup_shard",
+    "bundle_object",
     "cell_key",
     "cell_partition",
     "credential_key",
+    "credentials_object",
     "marker_key",
     "object_key",
     "pointer_key",
     "policy_key",
     "policy_object",
     "shard_of",
+    "shared_priors_object",
     "spend_key",
     "spend_partition",
     "spool_object",
     "spool_prefix",
     "state_object",
+    "state_prefix",
+    "tally_key",
     "tenant_key",
     "tenants_partition",
 ]
 
 #: Partitions that a tenant's cells are spread over, so that no single one takes all its writes.
 SHARDS = 8
+#: Objects that the copied credentials are spread over, so that one look-up reads a small part of them.
+BACKUP_SHARDS = 16
 
 Key = Mapping[str, Value]
 
@@ -88,16 +100,40 @@ def spend_key(spend: Spend) -> Key:
     return {"pk": spend_partition(spend.tenant), "sk": f"{spend.day}#{spend.route}"}
 
 
-def state_object(tenant: str, digest: str) -> str:
-    return f"{tenant}/state/{digest}.json.gz"
+def tally_key(tenant: str, shard: int, lane: TrialLane) -> Key:
+    return {"pk": cell_partition(tenant, shard), "sk": f"lane#{lane.trial}#{lane.lane}"}
 
 
 def policy_object(tenant: str, fingerprint: str) -> str:
     return f"{tenant}/policies/{fingerprint}.json"
 
 
+def state_prefix(tenant: str) -> str:
+    return f"_passing/state/{tenant}/"
+
+
+def state_object(tenant: str, digest: str) -> str:
+    return f"{state_prefix(tenant)}{digest}.json.gz"
+
+
+def bundle_object(tenant: str) -> str:
+    return f"_passing/bundle/{tenant}"
+
+
+def backup_shard(credential: str) -> int:
+    return sha256(credential.encode()).digest()[0] % BACKUP_SHARDS
+
+
+def credentials_object(shard: int) -> str:
+    return f"_passing/credentials/{shard:02}"
+
+
+def shared_priors_object() -> str:
+    return "_passing/shared-priors.json"
+
+
 def spool_prefix(tenant: str) -> str:
-    return f"{tenant}/spool/"
+    return f"_passing/spool/{tenant}/"
 
 
 def spool_object(tenant: str, decision_id: str) -> str:

@@ -1,4 +1,4 @@
-"""What is kept for ever: receipts and outcome records in S3, and the spool for receipts that found their queue down."""
+"""Receipts and outcome records in S3, kept for ever, and the spool for receipts that found their queue down."""
 
 from __future__ import annotations
 

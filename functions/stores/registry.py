@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
-from functions.stores.items import decoded, encoded
+from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import credential_key, tenant_key, tenants_partition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-__all__ = ["Credential", "CredentialKind", "Registry", "iam_principal"]
+__all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"]
 
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
@@ -30,6 +32,14 @@ class Credential:
     secret: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
+
+    tenant: str
+    shares_priors: bool = False
+
+
 class Registry:
     """The registry items of the state table."""
 
@@ -41,12 +51,24 @@ class Registry:
         """The credential of an IAM ARN (session stripped) or an HMAC key id; None when nobody registered it."""
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
-        if "Item" not in answer:
-            return None
-        item = decoded(answer["Item"])
-        return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
+        return _credential(decoded(answer["Item"])) if "Item" in answer else None
 
-    def tenants(self) -> list[str]:
+    def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
+        """Every credential there is, by kind and name; a scan of the table."""
+        found: dict[tuple[CredentialKind, str], Credential] = {}
+        with reaching(_CODE, "the tenant registry"):
+            pages = self._dynamodb.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues=encoded({":prefix": "credential#"}),
+            )
+            for page in pages:
+                for item in map(decoded, page["Items"]):
+                    _, kind, name = item["pk"].split("#", 2)
+                    found[kind, name] = _credential(item)
+        return found
+
+    def members(self) -> list[Member]:
         """Every enrolled tenant, by name."""
         with reaching(_CODE, "the tenant registry"):
             pages = self._dynamodb.get_paginator("query").paginate(
@@ -54,7 +76,24 @@ class Registry:
                 KeyConditionExpression="pk = :pk",
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
-            return [str(decoded(item)["sk"]) for page in pages for item in page["Items"]]
+            items = [decoded(item) for page in pages for item in page["Items"]]
+        return [Member(item["sk"], bool(item.get("shares_priors", 0))) for item in items]
+
+    def share_priors(self, tenant: str, *, shares: bool) -> None:
+        """Let a tenant into the shared priors or take it out; ValueError for one that is not enrolled."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(tenant_key(tenant)),
+                    UpdateExpression="SET shares_priors = :shares",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues=encoded({":shares": int(shares)}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no tenant `{tenant}` is enrolled") from None
 
     def enrol(self, tenant: str, *, principals: Sequence[str] = (), keys: Mapping[str, bytes] | None = None) -> None:
         """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it.
@@ -63,14 +102,24 @@ class Registry:
         """
         if not _TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
-        items = [dict(tenant_key(tenant))]
+        items: list[dict[str, Value]] = []
         holder = {"tenant": tenant, "status": "active"}
         items += [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
         with reaching(_CODE, "the tenant registry"):
-            self._dynamodb.transact_write_items(
-                TransactItems=[{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
-            )
+            # Not a put: enrolling again must not undo what was said of the tenant since.
+            member: Any = {
+                "TableName": self._table,
+                "Key": encoded(tenant_key(tenant)),
+                "UpdateExpression": "SET enrolled = :yes",
+                "ExpressionAttributeValues": encoded({":yes": 1}),
+            }
+            puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": member}, *puts])
+
+
+def _credential(item: Mapping[str, Any]) -> Credential:
+    return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
 
 
 def iam_principal(arn: str) -> str:

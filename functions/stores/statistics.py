@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from functions.stores.errors import ConflictError, reaching
-from functions.stores.items import decoded, encoded
-from functions.stores.keys import SHARDS, cell_key, cell_partition, marker_key, spend_key, spend_partition
-from policy_engine.settlement import CellKey, Effect, MarkerKey, Spend
+from functions.stores.items import Value, decoded, encoded
+from functions.stores.keys import (
+    SHARDS,
+    cell_key,
+    cell_partition,
+    marker_key,
+    shard_of,
+    spend_key,
+    spend_partition,
+    tally_key,
+)
+from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey, Spend
 from policy_engine.statistics import CellRow, Sums, merge_sums
+from policy_engine.trials import Tally, TrialLane
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -34,11 +44,23 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
+class _TallyItem:
+    """The item of a lane that lies beside the cells of one shard."""
+
+    tenant: str
+    shard: int
+    lane: TrialLane
+
+
+@dataclass(frozen=True, slots=True)
 class _Additions:
-    """What the effects of one transaction add, one entry an item."""
+    """What the effects of one transaction add, one entry an item. A lane's item is kept as long as the newest marker
+    of what it counts, seconds: a trial that nothing was added to for so long is over.
+    """
 
     cells: Mapping[CellKey, Sums]
     spends: Mapping[tuple[str, str, int], int]
+    tallies: Mapping[_TallyItem, tuple[Sums, int]]
 
 
 class StatisticsStore:
@@ -84,6 +106,16 @@ class StatisticsStore:
         items = self._query(spend_partition(tenant), prefix)
         return {item["sk"].removeprefix(prefix): item["n"] for item in items}
 
+    def tallies(self, tenant: str) -> dict[TrialLane, Tally]:
+        """What the lanes of a tenant's trials have come to, their shards added up."""
+        parts: dict[TrialLane, list[Sums]] = {}
+        for shard in range(SHARDS):
+            for item in self._query(cell_partition(tenant, shard), "lane#"):
+                _, trial, lane = item.pop("sk").split("#")
+                del item["pk"], item["expires_at"]
+                parts.setdefault(TrialLane(trial, lane), []).append(item)
+        return {lane: merge_sums(found) for lane, found in parts.items()}
+
     def _attempt(self, effects: Sequence[Effect]) -> tuple[dict[MarkerKey, str], bool]:
         """Owners of the markers that were already there, and whether others were in the way; neither: it is done."""
         writes = [self._marker_put(effect) for effect in effects] + self._updates(_additions(effects))
@@ -122,19 +154,28 @@ class StatisticsStore:
 
     def _updates(self, additions: _Additions) -> list[Any]:
         updates = [self._cell_update(cell, sums) for cell, sums in additions.cells.items()]
+        updates += [self._tally_update(item, *added) for item, added in additions.tallies.items()]
         return updates + [self._spend_update(Spend(*where, n)) for where, n in additions.spends.items()]
 
     def _cell_update(self, cell: CellKey, sums: Sums) -> Any:
-        names = {f"#{position}": name for position, name in enumerate(sums)}
-        values = {f":{position}": value for position, value in enumerate(sums.values())}
+        return self._addition(cell_key(cell), sums, task=cell.task)
+
+    def _tally_update(self, item: _TallyItem, sums: Sums, expires_s: int) -> Any:
+        return self._addition(tally_key(item.tenant, item.shard, item.lane), sums, expires_at=expires_s)
+
+    def _addition(self, key: Mapping[str, Value], sums: Mapping[str, int], **said: Value) -> Any:
+        """An update that ADDs `sums` and sets the one attribute `said`."""
+        ((name, value),) = said.items()
+        names = {f"#{position}": each for position, each in enumerate(sums)}
+        values = {f":{position}": each for position, each in enumerate(sums.values())}
         added = ", ".join(f"#{position} :{position}" for position in range(len(sums)))
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": encoded(cell_key(cell)),
-                "UpdateExpression": f"SET #task = :task ADD {added}",
-                "ExpressionAttributeNames": {"#task": "task", **names},
-                "ExpressionAttributeValues": encoded({":task": cell.task, **values}),
+                "Key": encoded(key),
+                "UpdateExpression": f"SET #said = :said ADD {added}",
+                "ExpressionAttributeNames": {"#said": name, **names},
+                "ExpressionAttributeValues": encoded({":said": value, **values}),
             }
         }
 
@@ -187,19 +228,38 @@ def _items(effect: Effect) -> set[object]:
         needed.add(effect.cell)
     if effect.spend:
         needed.add(_where(effect.spend))
+    if effect.tally:
+        needed.add(_tally_item(effect, effect.tally))
     return needed
 
 
 def _additions(effects: Sequence[Effect]) -> _Additions:
     cells: dict[CellKey, list[Sums]] = {}
     spends: dict[tuple[str, str, int], int] = {}
+    tallies: dict[_TallyItem, list[Effect]] = {}
     for effect in effects:
         if effect.sums:
             cells.setdefault(effect.cell, []).append(effect.sums)
         if effect.spend:
             where = _where(effect.spend)
             spends[where] = spends.get(where, 0) + effect.spend.nanodollars
-    return _Additions({cell: merge_sums(parts) for cell, parts in cells.items()}, spends)
+        if effect.tally:
+            tallies.setdefault(_tally_item(effect, effect.tally), []).append(effect)
+    return _Additions(
+        {cell: merge_sums(parts) for cell, parts in cells.items()},
+        spends,
+        {item: _tallied(found) for item, found in tallies.items()},
+    )
+
+
+def _tallied(effects: Sequence[Effect]) -> tuple[Sums, int]:
+    sums = merge_sums(effect.tally.sums for effect in effects if effect.tally)
+    return sums, max(effect.expires_ms for effect in effects) // 1000
+
+
+def _tally_item(effect: Effect, tally: LaneTally) -> _TallyItem:
+    """Beside the cell that the same effect adds to: a lane is spread over partitions as the cells are."""
+    return _TallyItem(effect.cell.tenant, shard_of(effect.cell.cluster), tally.lane)
 
 
 def _where(spend: Spend) -> tuple[str, str, int]:

@@ -108,7 +108,7 @@ def _is_of(line: str, beginning: str) -> bool:
 
 
 def _page(code: str) -> str:
-    from policy_lang.codes import PAGES
+    from policy_lang.reporting.codes import PAGES
 
     if code not in PAGES:
         raise ToolError(f"there is no code `{code}`; known are {', '.join(sorted(PAGES))}")

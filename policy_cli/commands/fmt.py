@@ -35,8 +35,8 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
 def _formatted(name: str, check: bool, diff: bool) -> str:
     """changed, same or unreadable."""
     from policy_lang.diagnostics import render
-    from policy_lang.formatter import format_policy
-    from policy_lang.source import read_source
+    from policy_lang.text.formatter import format_policy
+    from policy_lang.text.source import read_source
 
     source = read_policy(name)
     shown = "<stdin>" if name == "-" else name

@@ -15,7 +15,7 @@ from policy_cli.sources import compile_file
 if TYPE_CHECKING:
     from policy_lang.analysis.traffic import Traffic
     from policy_lang.compiler import Compilation
-    from policy_lang.reporting import Format
+    from policy_lang.reporting.formats import Format
 
 __all__ = ["lint"]
 
@@ -38,7 +38,7 @@ def lint(files: tuple[str, ...], fix: bool, daily: int | None, histogram: Path |
     """
     from policy_lang.catalog import default_catalog
     from policy_lang.lint import lint as findings_of
-    from policy_lang.reporting import Findings
+    from policy_lang.reporting.formats import Findings
 
     compiled = [compile_file(name) for name in files]
     if fix:

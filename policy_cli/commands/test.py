@@ -172,7 +172,7 @@ def _document(run: _Run) -> dict[str, Any]:
 
 
 def _junit(runs: Sequence[_Run]) -> str:
-    from policy_lang.junit import Case, junit
+    from policy_lang.reporting.junit import Case, junit
 
     suites: dict[str, list[Case]] = {}
     for run in runs:

@@ -30,7 +30,13 @@ from policy_cli.dev.transactions import itemwise_transactions
 __all__ = ["DOORS", "LocalStack"]
 
 #: Which function a path belongs to. In AWS each has an address of its own.
-DOORS = {"/v1/route": "RouteFunction", "/v1/telemetry": "IngestFunction", "/v1/policies/": "PublishFunction"}
+DOORS = {
+    "/v1/route": "RouteFunction",
+    "/v1/receipts": "RouteFunction",
+    "/v1/telemetry": "IngestFunction",
+    "/v1/policies/": "PublishFunction",
+    "/v1/aliases/": "PublishFunction",
+}
 
 
 # moto, the environment and the handlers' modules are the process's own.

@@ -18,6 +18,7 @@ from functions.record import app as record
 from functions.route import app as route
 from functions.stores import clients
 from functions.stores.registry import Registry
+from functions.stores.secrets import keys_from_secret
 from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
 from functions.watch import app as watch
@@ -101,6 +102,7 @@ class Cloud:
         for bucket in ("state-bucket", "records-bucket"):
             self.s3.create_bucket(Bucket=bucket)
         secret = json.dumps({"current": "k2", "keys": {"k1": "aa" * 32, "k2": "bb" * 32}})
+        self.keys_of_tokens = keys_from_secret(secret)
         self.secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString=secret)["ARN"]
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
@@ -130,6 +132,7 @@ class Cloud:
             record.recorder,
             publish.publisher,
             watch.watcher,
+            watch.hourly,
         ):
             built.cache_clear()
 
@@ -158,6 +161,9 @@ class Cloud:
         wanted = {"policy": "acme/support", "org": "labs", "envelope": ENVELOPE} if body is None else body
         return _answer(route.handler, self.event("/v1/route", wanted, **how))
 
+    def returned(self, receipts, **how):
+        return _answer(route.handler, self.event("/v1/receipts", {"receipts": receipts}, **how))
+
     def ingest(self, records, **how):
         body = {"records": records} if isinstance(records, list) else records
         return _answer(ingest.handler, self.event("/v1/telemetry", body, **how))
@@ -165,6 +171,9 @@ class Cloud:
     def publish(self, source=POLICY, name="acme/support", **how):
         body = {"source": source} if isinstance(source, str) else source
         return _answer(publish.handler, self.event(f"/v1/policies/{name}", body, **how))
+
+    def alias(self, body, name="acme/support", **how):
+        return _answer(publish.handler, self.event(f"/v1/aliases/{name}", body, **how))
 
     def signed(self, path, body, *, key_id="acme-1", key=KEY, now=None):
         """An event that no AWS signature vouches for, with an HMAC one in its headers."""
@@ -211,6 +220,9 @@ class Cloud:
     def watch(self, **event):
         moment = datetime.fromtimestamp(self.now / 1000, UTC).isoformat().replace("+00:00", "Z")
         return watch.handler({"time": moment, **event}, None)
+
+    def hourly(self):
+        return self.watch(resources=["arn:aws:events:us-east-1:111111111111:rule/pointsman-WatchFunctionHourly-A1B2"])
 
     # --- what is left behind
 

@@ -295,12 +295,14 @@ def test_without_signing_keys_messages_come_again(cloud, decisions, tell, report
     assert cloud.learn(messages) == []
 
 
-def test_a_caller_fault_leaves_a_record_and_no_statistics(cloud, decisions, tell, report):
-    (reply,) = decisions(1)
-    cloud.learn(tell(report(reply, "cancelled")))
+def test_a_caller_fault_leaves_a_record_and_nothing_but_its_cost_in_the_statistics(cloud, decisions, tell, report):
+    free, paid = decisions(2)
+    untold = {name: value for name, value in report(free, "caller_error").items() if not name.endswith("_tokens")}
+    cloud.learn(tell(untold, report(paid, "cancelled")))
     cloud.record()
-    assert cloud.states() == {"applied": 1}
-    assert list(cloud.statistics.cells("acme")) == []
+    assert cloud.states() == {"applied": 2}
+    (row,) = cloud.statistics.cells("acme")
+    assert row.sums == {"k": sum(found.get("cost_nanodollars", 0) for found in cloud.outcomes().values())}
 
 
 def _claims(number, now):

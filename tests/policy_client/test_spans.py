@@ -111,9 +111,11 @@ def test_after_the_call_it_tells_what_was_used(reply):
     assert (told["routing.hop"], told["routing.floor"]) == (1, "cleared")
 
 
-def test_a_live_lane_is_called_live(reply):
+@pytest.mark.parametrize("mode", ["live", "shadow"])
+def test_a_lane_of_its_own_is_called_by_the_policys_mode(reply, mode):
     reply.document["lane"].clear()
-    assert span_attributes(reply)["routing.lane"] == "live"
+    reply.document["mode"] = mode
+    assert span_attributes(reply)["routing.lane"] == mode
 
 
 def test_no_argument_could_hold_a_prompt():

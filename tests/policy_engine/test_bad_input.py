@@ -207,7 +207,7 @@ class TestCandidates:
         request = request_for("label")
         decision = decide(request, table, EMPTY, circumstances())
         assert decision.warnings == ("baseline_absent",)
-        assert decision.cell.outlook.baseline.arm == "b/strong"
+        assert decision.cell.outlook.baseline.model.arm == "b/strong"
         line = seal(receipt_body(request, decision, EMPTY))
         assert replay(line, {policy_fingerprint(named): (named, LINES)}).equal
 

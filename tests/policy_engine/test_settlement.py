@@ -44,7 +44,7 @@ def test_an_outcome_adds_to_the_cell_of_its_decision_at_its_decisions_time(settl
     (effect,) = settlement.effects
     assert effect.marker == MarkerKey("acme", "d" * 32, 0, "outcome")
     assert effect.cell == CellKey("acme", "ab" * 10, "label", "a/cheap", 2, epoch_of(NOW))
-    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW)
+    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW) | {"k": settlement.cost_nanodollars}
     assert effect.spend is None
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from policy_lang.analysis.diff import diff
 from policy_lang.compiler import compile_policy
-from policy_lang.formatter import format_policy
 from policy_lang.lint import lint, mended
-from policy_lang.parser import tokens
-from policy_lang.reporting import Findings, report
+from policy_lang.reporting.formats import Findings, report
+from policy_lang.text.formatter import format_policy
+from policy_lang.text.parser import tokens
 
 CORPUS = Path(__file__).parents[1] / "conformance"
 CASES = sorted((CORPUS / "lint").glob("*.policy"))
