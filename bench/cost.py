@@ -61,10 +61,14 @@ budget org growth $4000/month warn 80%
 CORE_MB = 1769
 #: Assumed milliseconds that a function waits for AWS, by call: medians within a region. CPU is measured, this is not.
 WAIT_MS = {
+    "dynamodb.BatchGetItem": 6,
     "dynamodb.GetItem": 4,
+    "dynamodb.PutItem": 6,
     "dynamodb.Query": 6,
+    "dynamodb.Scan": 10,
     "dynamodb.UpdateItem": 6,
     "dynamodb.TransactWriteItems": 20,
+    "s3.DeleteObject": 20,
     "s3.GetObject": 25,
     "s3.PutObject": 40,
     "s3.ListObjectsV2": 30,

@@ -88,12 +88,14 @@ class Metered:
 
             events = clients._session().get_component("event_emitter")
             events.register_first("before-send.*.*", self._sent)
-            events.register_last("before-send.*.*", self._received)
+            events.register_last("before-send", self._received)
             events.register("after-call.dynamodb.*", self._read)
             registry = Registry(self.resources.client("dynamodb"), self.resources.name("StateTable"))
             registry.enrol("bench", principals=[PRINCIPAL])
             self.sources = {source.function: source for source in template.sources}
-            self._rules = {schedule.function: schedule.rule for schedule in template.schedules}
+            # Of several rules for a function the most frequent one, which is the last to be put in.
+            by_period = sorted(template.schedules, key=lambda schedule: -schedule.period_s)
+            self._rules = {schedule.function: schedule.rule for schedule in by_period}
             self._exit = started.pop_all()
         return self
 
@@ -129,7 +131,7 @@ class Metered:
         return found
 
     def schedule(self, function: str) -> None:
-        """Run what is scheduled, once."""
+        """Run the most frequent schedule of a function, once."""
         self._call(function, schedule_event(self._rules[function], self.now_ms, self._request_id()))
 
     def waiting(self, function: str) -> int:
