@@ -1,4 +1,4 @@
-# make demo | test | soak | e2e | bench | cold-start | catalog | artifacts | lock | clean
+# make demo | test | soak | audit | e2e | bench | cold-start | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,18 +9,23 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test soak e2e bench cold-start catalog artifacts lock clean
+.PHONY: demo test soak audit e2e bench cold-start catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
 	@$(BIN)/pointsman demo $(ARGS)
 
-test: .venv/test.stamp .venvs/sam/stamp
+test: .venv/test.stamp .venvs/sam/stamp .venvs/security/stamp
 	@.ci/checks
 
-# The agreement of the evaluators over ten times as many policies.
-soak: .venv/test.stamp
-	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
+# The same with ten times as many generated policies, requests and interleavings.
+soak: .venv/test.stamp .venvs/security/stamp
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated tests/api tests/functions/test_two_tenants.py
+	POINTSMAN_SOAK=1 $(BIN)/python .ci/api/run
+
+# Needs a network beyond the package registry: the advisories of today.
+audit: .venvs/security/stamp
+	.venvs/security/bin/python .ci/security --online
 
 # Each script alone prints a table; those that compare with peers say how to install them. The learning benchmarks take long:
 # see docs/learning.md.

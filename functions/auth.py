@@ -13,7 +13,7 @@ from functions.function_url import Request
 from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
-from policy_engine.signing import SignatureError, signature_from_headers, verify_signature
+from policy_engine.signing import WINDOW_MS, SignatureError, signature_from_headers, verify_signature
 from policy_engine.wire import RequestError
 
 __all__ = ["CREDENTIAL_MAX_AGE_MS", "Authenticator"]
@@ -39,6 +39,21 @@ class Authenticator:
         self._registry = registry
         self._backups = backups
         self._held: Recent[tuple[CredentialKind, str], _Held] = Recent(_HELD_CREDENTIALS)
+
+    def tenant_once(self, request: Request) -> str:
+        """The same for a request that changes what its tenant has: an HMAC signature then serves once.
+
+        Whoever got hold of an old one could otherwise undo within its five minutes what was published since. What AWS
+        verified is AWS's to judge.
+        """
+        tenant = self.tenant_of(request)
+        if not request.principal:
+            signature = signature_from_headers(request.headers)
+            # Kept for as long as its timestamp could still be accepted by whichever clock runs slow.
+            expires_s = (max(request.now_ms, signature.timestamp_ms) + 2 * WINDOW_MS) // 1000
+            if not self._registry.claim_signature(tenant, signature.mac, expires_s):
+                raise RequestError(401, "replayed_signature", "this signature was used before; sign every request anew")
+        return tenant
 
     def tenant_of(self, request: Request) -> str:
         """The authenticated tenant. RequestError 401 where nobody is proven, 403 where somebody is but may not."""

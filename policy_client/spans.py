@@ -53,7 +53,7 @@ def span_attributes(
         names.REASONING_TOKENS: reasoning_tokens,
         names.DECISION_ID: reply.decision_id,
         names.POLICY_FINGERPRINT: document["fingerprints"]["policy"],
-        names.LANE: document.get("lane", {}).get("policy") or document.get("mode", "live"),
+        names.LANE: document.get("lane", {}).get("policy") or reply.mode,
         names.ROUTE: reply.route,
         names.ARM: step.arm,
         names.FLOOR: step.floor,

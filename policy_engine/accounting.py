@@ -236,7 +236,9 @@ def _told_sums(books: Books) -> dict[tuple[str, str, int], Sums]:
     for each in _applied(books):
         counted, found = _counted(each), parts[str(each.cluster), each.told.arm, epoch_of(each.at_ms)]
         if "outcome" in counted:
-            found += (outcome_sums(each.told, each.at_ms), {"k": each.cost_nanodollars or 0})
+            pull = books.pulls.get(each.decision_id or "")
+            sums = outcome_sums(each.told, each.at_ms, pull.trips if pull else ())
+            found += (sums, {"k": each.cost_nanodollars or 0})
         if "quality" in counted and each.told.quality_ppm is not None:
             found.append(quality_sums(each.told.quality_ppm, each.at_ms))
     sums = {where: merge_sums(found) for where, found in parts.items()}

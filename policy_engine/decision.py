@@ -57,9 +57,10 @@ class Decision:
     """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with the inputs and decided
-    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
+    caller keeps serving as before and reports what it used; others: every arm which that may turn out to be.
+    probing_ppm: chance of what the draws over half-open arms let through. warnings: what was wrong with the inputs and
+    decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest
+    stands in).
     """
 
     cell: Cell
@@ -162,10 +163,10 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    reachable = [candidate.model.arm for candidate in survey.candidates] if circumstances.half_open else ()
-    breakers, probing = let_through(
-        circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
-    )
+    breakers, probing = circumstances.breakers, PPM
+    if circumstances.half_open:
+        reachable = [candidate.model.arm for candidate in survey.candidates]
+        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
     cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
@@ -187,7 +188,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
 
 
 def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
-    """Candidates and baseline at their prices where the policy decides in shadow; its gates do not bind the old path."""
+    """Candidates and baseline at their prices where the policy is in shadow: its gates do not bind the old path."""
     if table.policy.mode != "shadow":
         return ()
     models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}

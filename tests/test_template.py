@@ -255,6 +255,18 @@ def test_functions_get_the_settings_they_read(template: Template) -> None:
         assert given == needed, function.name
 
 
+def test_the_environment_of_functions_names_things_and_holds_no_secret(template: Template) -> None:
+    """It is readable to whoever may list functions. A reference gives a name, an address or an ARN, never a value."""
+    parameters = template.document["Parameters"]
+    for function in template.functions:
+        for name, value in function.environment.items():
+            if isinstance(value, dict):
+                assert list(value) == ["Ref"], (function.name, name)
+                assert value["Ref"] not in parameters, (function.name, name)
+            else:
+                assert name.startswith("POWERTOOLS_") or value.isdecimal(), (function.name, name)
+
+
 def test_the_key_rotates_and_serves_only_this_account_through_the_services_that_store(template: Template) -> None:
     key = properties(template, "KMS::Key")["DataKey"]
     assert key["EnableKeyRotation"] is True

@@ -1,7 +1,7 @@
 """`POST /v1/aliases/<name>`: lead a policy's name to fingerprints by weight, or back to where it led before.
 
-Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback without
-a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
+Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback
+without a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
 """
 
 from __future__ import annotations
@@ -17,19 +17,13 @@ from functions.stores.keys import alias_key, policy_key
 from functions.stores.state import Revision, StateStore
 from policy_engine.aliases import Alias, AliasError, alias_of, weighted
 from policy_engine.state import PublishedPolicy, RouteState, with_alias
-from policy_engine.wire import RequestError
-from policy_lang.canonical import StrictJsonError, parse_strict
+from policy_engine.wire import RequestError, parse_alias
 
 __all__ = ["PREFIX", "AliasRecord", "moved_alias", "read_alias"]
 
 PREFIX = "/v1/aliases/"
-_MAX_BODY = 4 * 1024
 _KEPT_ENTRIES = 50
 _LEAST_DIGITS = 8
-_ACCEPTED = (
-    'the body must be {"shares": [["<fingerprint>", 950000], ["<fingerprint>", 50000]]}, {"rollback": true}, '
-    '{"rollback": true, "to": "<fingerprint>"}, or {} to see where the name leads'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +76,7 @@ def read_alias(state: StateStore, tenant: str, name: str) -> AliasRecord:
 
 def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> tuple[Reply, RouteState]:
     """What the request asks of the alias, done, and the state after it; RequestError where it cannot be."""
-    wanted = _wanted(request.body)
+    wanted = parse_alias(request.body)
     record = read_alias(store, tenant, name)
     if not record.alias:
         raise RequestError(404, "unknown_policy", f"no policy `{name}` is published; POST it to /v1/policies/{name}")
@@ -136,31 +130,6 @@ def _stored(store: StateStore, tenant: str, name: str, fingerprint: str) -> Publ
         message = f"`{fingerprint}` is a version of `{found.policy.name}`; a name leads to its own versions only"
         raise RequestError(422, "wrong_name", message)
     return found
-
-
-def _wanted(body: bytes) -> dict[str, Any]:
-    try:
-        document = parse_strict(body, max_bytes=_MAX_BODY)
-    except StrictJsonError as problem:
-        status = 413 if problem.code == "body_too_large" else 400
-        raise RequestError(status, problem.code, str(problem)) from None
-    match document:
-        case {"shares": list(shares), **others} if not others and all(map(_is_share, shares)):
-            return {"shares": shares}
-        case {"rollback": True, "to": str(to), **others} if not others:
-            return {"to": to}
-        case {"rollback": True, **others} if not others:
-            return {"rollback": True}
-        case {**others} if not others:
-            return {}
-    raise RequestError(400, "invalid_field", _ACCEPTED)
-
-
-def _is_share(share: object) -> bool:
-    match share:
-        case [str(), int(ppm)]:
-            return not isinstance(ppm, bool)
-    return False
 
 
 def _alias(shares: list[list[Any]]) -> Alias:

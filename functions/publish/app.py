@@ -4,7 +4,6 @@ wrong with it and store nothing. `POST /v1/aliases/<name>` moves the name alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -25,8 +24,7 @@ from functions.stores.state import Revision, StateStore
 from policy_engine import attributes as names
 from policy_engine.aliases import alias_of
 from policy_engine.state import RouteState, state_catalog, with_policy
-from policy_engine.wire import RequestError
-from policy_lang.canonical import StrictJsonError, parse_strict
+from policy_engine.wire import POLICY_NAME, RequestError, parse_publish
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import as_document
 from policy_lang.fingerprint import ir_document
@@ -34,10 +32,6 @@ from policy_lang.fingerprint import ir_document
 __all__ = ["Publisher", "handler"]
 
 PREFIX = "/v1/policies/"
-# A source of 64 KiB in which every character is escaped, and the braces around it.
-_MAX_BODY = 6 * 64 * 1024 + 1024
-_LONGEST_NAME = 96
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
 class Publisher:
@@ -51,7 +45,7 @@ class Publisher:
     def answer(self, request: Request) -> Reply:
         """200, or the refusal; RequestError and StoreError otherwise."""
         prefix, name = _policy_name(request)
-        tenant = self._authenticator.tenant_of(request)
+        tenant = self._authenticator.tenant_once(request)
         if prefix == PREFIX:
             return self._compiled(request, tenant, name)
         reply, state = moved_alias(self._state, tenant, name, request)
@@ -59,24 +53,24 @@ class Publisher:
 
     def _compiled(self, request: Request, tenant: str, name: str) -> Reply:
         """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
-        source, dry_run = _wanted(request.body)
+        wanted = parse_publish(request.body)
         state = self._state.current(tenant)
-        compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
+        compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")
         facts = {"tenant": tenant, "policy": name, names.POLICY_FINGERPRINT: compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
-        if not dry_run:
+        if not wanted.dry_run:
             state = self._published(tenant, compiled, request.now_ms)
         document = {
             "name": name,
             "fingerprint": compiled.fingerprint,
             "source_hash": compiled.source_hash,
-            "published": not dry_run,
+            "published": not wanted.dry_run,
             "version": state.version,
             "warnings": _diagnostics(compiled),
         }
-        reply = json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
-        return reply if dry_run else self._backed_up(reply, state, request.now_ms)
+        reply = json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not wanted.dry_run)})
+        return reply if wanted.dry_run else self._backed_up(reply, state, request.now_ms)
 
     def _backed_up(self, reply: Reply, state: RouteState, now_ms: int) -> Reply:
         """Copy the state for when its table is down. What was published is published: `watch` copies it again."""
@@ -128,28 +122,12 @@ def _policy_name(request: Request) -> tuple[str, str]:
     """What the path begins with, and the policy's name after it."""
     prefix = ALIASES if request.path.startswith(ALIASES) else PREFIX
     name = request.path.removeprefix(prefix)
-    if name == request.path or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+    if name == request.path or not POLICY_NAME.matches(name):
         message = f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support; `{ALIASES}<name>` moves its alias"
         raise RequestError(404, "unknown_path", message)
     if request.method != "POST":
         raise RequestError(405, "method_not_allowed", f"it is `POST {prefix}<name>`")
     return prefix, name
-
-
-def _wanted(body: bytes) -> tuple[str, bool]:
-    try:
-        document = parse_strict(body, max_bytes=_MAX_BODY)
-    except StrictJsonError as problem:
-        status = 413 if problem.code == "body_too_large" else 400
-        raise RequestError(status, problem.code, str(problem)) from None
-    match document:
-        case {"source": str(source), **others} if set(others) <= {"dry_run"}:
-            dry_run = others.get("dry_run", False)
-            if isinstance(dry_run, bool):
-                return source, dry_run
-    raise RequestError(
-        400, "invalid_field", 'the body must be {"source": "<policy text>"}, with "dry_run": true to check'
-    )
 
 
 def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -53,6 +53,20 @@ class Registry:
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
         return _credential(decoded(answer["Item"])) if "Item" in answer else None
 
+    def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
+        """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
+        item = {**signature_key(tenant, mac), "expires_at": expires_s}
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.put_item(
+                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
+
     def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
         """Every credential there is, by kind and name; a scan of the table."""
         found: dict[tuple[CredentialKind, str], Credential] = {}
@@ -78,6 +92,10 @@ class Registry:
             )
             items = [decoded(item) for page in pages for item in page["Items"]]
         return [Member(item["sk"], bool(item.get("shares_priors", 0))) for item in items]
+
+    def tenants(self) -> list[str]:
+        """Names of every enrolled tenant."""
+        return [member.tenant for member in self.members()]
 
     def share_priors(self, tenant: str, *, shares: bool) -> None:
         """Let a tenant into the shared priors or take it out; ValueError for one that is not enrolled."""

@@ -104,7 +104,8 @@ class Cloud:
             self.s3.create_bucket(Bucket=bucket)
         secret = json.dumps({"current": "k2", "keys": {"k1": "aa" * 32, "k2": "bb" * 32}})
         self.keys_of_tokens = keys_from_secret(secret)
-        self.secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString=secret)["ARN"]
+        self.secretsmanager = clients.patient("secretsmanager")
+        self.secret = self.secretsmanager.create_secret(Name="signing", SecretString=secret)["ARN"]
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
         self.statistics = StatisticsStore(self.dynamodb, "statistics")
@@ -276,16 +277,27 @@ def wire():
         return Wire()
 
 
-@pytest.fixture
-def bare(wire, monkeypatch):
-    """A deployment with one tenant and nothing published."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with moto.mock_aws():
+@pytest.fixture(scope="session")
+def deployed():
+    """Makes a deployment with two tenants and nothing published, in the moto that is active."""
+
+    def deploy(wire, monkeypatch):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         cloud = Cloud(wire)
         for name, value in cloud.settings().items():
             monkeypatch.setenv(name, value)
         cloud.registry.enrol("acme", principals=[ROLE], keys={"acme-1": KEY})
         cloud.registry.enrol("globex", principals=[FOREIGN_ROLE])
+        return cloud
+
+    return deploy
+
+
+@pytest.fixture
+def bare(wire, monkeypatch, deployed):
+    """A deployment with two tenants and nothing published."""
+    with moto.mock_aws():
+        cloud = deployed(wire, monkeypatch)
         yield cloud
         cloud.restart()
 
@@ -313,6 +325,18 @@ def failing():
         return fault
 
     return build
+
+
+@pytest.fixture
+def alerts(caplog):
+    """Kind, tenant and subject of the alerts raised since it was last asked."""
+
+    def told():
+        found = [(r.alert, r.tenant, r.subject) for r in caplog.records if r.getMessage() == "alert"]
+        caplog.clear()
+        return found
+
+    return told
 
 
 @pytest.fixture

@@ -82,10 +82,10 @@ def test_the_name_in_the_text_must_be_the_one_in_the_path(bare):
     ("body", "status", "code"),
     [
         ([], 400, "invalid_field"),
-        ({}, 400, "invalid_field"),
+        ({}, 400, "missing_field"),
         ({"source": 7}, 400, "invalid_field"),
         ({"source": "x", "dry_run": "yes"}, 400, "invalid_field"),
-        ({"source": "x", "tenant": "globex"}, 400, "invalid_field"),
+        ({"source": "x", "tenant": "globex"}, 400, "unknown_field"),
         ({"source": "x" * 1_048_576}, 413, "body_too_large"),
         ({"source": "x" * 70_000}, 422, "invalid_policy"),
         ({"source": "\ud800"}, 422, "invalid_policy"),

@@ -224,7 +224,7 @@ BAD_BODIES = {
     "no envelope": ('{"policy":"a"}', 400, "missing_field"),
     "both policy and ir": ('{"policy":"a","ir":{}}', 400, "missing_field"),
     "one mebibyte": ('{"policy":"' + "a" * 1_048_576 + '"}', 413, "body_too_large"),
-    "a lone surrogate": ('{"policy":"\\ud800","envelope":{}}', 400, "invalid_envelope"),
+    "a lone surrogate": ('{"policy":"\\ud800","envelope":{}}', 400, "invalid_field"),
     "bytes that are no text": ("\ud800", 400, "malformed_json"),
 }
 

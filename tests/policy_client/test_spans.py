@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def reply() -> RouteReply:
             "fingerprints": {"policy": FINGERPRINT},
             "floor": "unproven",
             "lane": {"policy": "acme/support-next"},
+            "mode": "live",
             "model": "gemini-3.7-flash",
             "plan": [
                 step("google/gemini-3.7-flash", "explore", "unproven"),
@@ -114,8 +116,7 @@ def test_after_the_call_it_tells_what_was_used(reply):
 @pytest.mark.parametrize("mode", ["live", "shadow"])
 def test_a_lane_of_its_own_is_called_by_the_policys_mode(reply, mode):
     reply.document["lane"].clear()
-    reply.document["mode"] = mode
-    assert span_attributes(reply)["routing.lane"] == mode
+    assert span_attributes(replace(reply, mode=mode))["routing.lane"] == mode
 
 
 def test_no_argument_could_hold_a_prompt():

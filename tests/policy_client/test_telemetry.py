@@ -53,7 +53,7 @@ def test_a_batch_that_is_not_full_leaves_once_it_is_old_enough(service, reply, e
     [
         ({"outcome": "fine"}, "`outcome` must be one of ok, wrong"),
         ({"hop": 7}, "`arm` must be given"),
-        ({"hop": -1}, "`arm` must be given"),
+        ({"hop": -1}, "`hop` must be an integer"),
         ({"hop": "first"}, "TypeError"),
         ({"latency_ms": 1.5}, "`latency_ms` must be an integer"),
         ({"quality": 2}, "`quality` must be a number between 0 and 1"),
