@@ -317,6 +317,8 @@ def terms(profile: Mapping[str, Any]) -> dict[str, Any]:
         # Seconds of a consumer for one decision; a fuller batch takes no longer for each.
         "consumer_s": {name: billed_ms(name, counts[name]) / MILLION / 1000 for name in STEADY},
         "profile_units": profile["learn"]["100"]["write units"],
+        "watch_s": billed_ms("WatchFunction", profile["watch"]) / 1000,
+        "watch_timeout_s": DEPLOYED["WatchFunction"]["Timeout"],
         "put_usd": priced("s3 puts", 1),
         "bill": list(parts(profile)),
         "standing_usd": sum(part.usd for part in standing(profile)),

@@ -99,6 +99,8 @@ def tables(profile: Mapping[str, Any], terms: Mapping[str, Any]) -> Iterator[str
         for name, figure in rows:
             yield f"| {name} | " + " | ".join(figure(load) for load in loads) + " |"
         yield ""
+    took, most = terms["watch_s"], terms["watch_timeout_s"]
+    yield f"`watch` takes {took:.2f} s a tenant, so its {most} s are enough for {most / took:,.0f} tenants in a run."
 
 
 def _whole(number: float) -> str:
