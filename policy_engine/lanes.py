@@ -24,7 +24,8 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The policy that decides (None: the one asked for) and the probability of that, over the draws of the unit.
+    """The policy that decides (None: the one asked for) and the probability of that, over the draws of the units; at
+    least 1 ppm, for it has happened.
 
     `share_ppm`: what the weights of aliases left of it. `trial`: the lane that a stop-loss counts the call in.
     """
@@ -69,9 +70,12 @@ def assign(policy: Policy, request: RouteRequest, decision_id: str, now_ms: int,
         unit = _unit(canary, request, decision_id)
         if unit is None or now_ms // _DAY_MS > canary.until_day or canary.policy in stopped:
             continue
+        # What one lane takes the next does not have, so the lanes of a policy sum to 1,000,000.
+        taken = max(1, left * canary.share_ppm // PPM)
         if draw_ppm(unit, f"canary {canary.policy}") < canary.share_ppm:
-            return Lane(canary.policy, left * canary.share_ppm // PPM)
-        left = left * (PPM - canary.share_ppm) // PPM
+            return Lane(canary.policy, taken)
+        if canary.share_ppm:
+            left = max(1, left - taken)
     return Lane(None, left)
 
 

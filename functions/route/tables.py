@@ -138,7 +138,8 @@ def _lane(
     trial = TrialLane(trial_of(fingerprint), MAIN)
     if lane.policy is not None:
         trial, share_ppm = standing[lane.policy].lane, share_ppm * standing[lane.policy].share_ppm // PPM
-    return Lane(lane.policy, lane.propensity_ppm * share_ppm // PPM, share_ppm, trial if watched else None)
+    odds = max(1, lane.propensity_ppm * share_ppm // PPM)
+    return Lane(lane.policy, odds, max(1, share_ppm), trial if watched else None)
 
 
 def _admitted(document: Mapping[str, Any]) -> Policy:
