@@ -168,10 +168,10 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    reachable = [candidate.model.arm for candidate in survey.candidates] if circumstances.half_open else ()
-    breakers, probing = let_through(
-        circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
-    )
+    breakers, probing = circumstances.breakers, PPM
+    if circumstances.half_open:
+        reachable = [candidate.model.arm for candidate in survey.candidates]
+        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
     cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")

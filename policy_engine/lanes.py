@@ -6,15 +6,18 @@ Canaries are drawn per unit, so a session or org stays in its lane.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policy_engine.draws import draw_ppm
 from policy_engine.trials import TrialLane
 from policy_engine.wire import RouteRequest
+from policy_lang.catalog import Catalog
+from policy_lang.gates import FactValue, evaluate
 from policy_lang.ir import PPM, Canary, Policy
+from policy_lang.vocabulary import OTHER_TASK
 
-__all__ = ["LIVE", "Lane", "assign", "lane_from_document"]
+__all__ = ["LIVE", "Lane", "assign", "gated", "lane_from_document"]
 
 _DAY_MS = 86_400_000
 
@@ -74,6 +77,30 @@ def assign(policy: Policy, request: RouteRequest, decision_id: str, now_ms: int,
         if canary.share_ppm:
             left = max(1, left - taken)
     return Lane(None, left)
+
+
+def gated(policy: Policy, catalog: Catalog, arms: Collection[str], request: RouteRequest) -> tuple[str, ...] | None:
+    """Those of a canary's `arms` that every gate of the policy it is drawn from lets through for this request, sorted;
+    None where that is all of them. A canary obeys those gates beside its own.
+    """
+    if not policy.gates:
+        return None
+    task = request.envelope.task_type
+    envelope = request.envelope if task in policy.tasks else replace(request.envelope, task_type=OTHER_TASK)
+    facts: dict[str, FactValue] = {**envelope.facts(), "org": request.org, "team": request.team}
+    facts |= {"product": request.product, **{f"attribute.{name}": word for name, word in request.attributes}}
+    asked = sorted(arms if request.candidates is None else set(arms).intersection(request.candidates))
+    left = tuple(arm for arm in asked if _passes(policy, catalog, arm, facts))
+    return None if len(left) == len(arms) else left
+
+
+def _passes(policy: Policy, catalog: Catalog, arm: str, facts: Mapping[str, FactValue]) -> bool:
+    """An arm that the catalog lacks is the canary's own to report."""
+    model = catalog.models.get(arm)
+    if model is None:
+        return True
+    known = {**facts, **model.facts()}
+    return all(evaluate(gate.violation, known) is False for gate in policy.gates)
 
 
 def _unit(canary: Canary, request: RouteRequest, decision_id: str) -> str | None:

@@ -17,8 +17,7 @@ from policy_cli.deployment import Deployment, stack_options
 from policy_cli.exits import FINDINGS
 
 if TYPE_CHECKING:
-    from policy_cli.doctor.examination import Ailment, Examination, Patient
-    from policy_cli.doctor.reading import Asked
+    from policy_cli.doctor import Ailment, Asked, Examination, Patient
     from policy_engine.accounting import Identity
 
 __all__ = ["doctor"]
@@ -56,7 +55,7 @@ def doctor(
     What was decided and accepted is known from the logs of route and ingest. All records of a tenant are read, dead
     letters are looked at without being taken. Exits with 1 if something is wrong that no message under way explains.
     """
-    from policy_cli.doctor.reading import Asked
+    from policy_cli.doctor import Asked
 
     if (decisions or accepted) and len(tenants) != 1:
         raise click.UsageError("`--decisions` and `--accepted` hold the ids of one tenant: name it with `--tenant`")
@@ -71,7 +70,7 @@ def doctor(
 
 
 def _examined(deployment: Deployment, tenants: tuple[str, ...], asked: Asked, wait_s: int) -> Examination:
-    from policy_cli.doctor.examination import examine
+    from policy_cli.doctor import examine
 
     deadline = time.monotonic() + wait_s
     while True:

@@ -228,7 +228,7 @@ class World:
         self.watched_ms = NOW
         self.redriven = 0
 
-    def __enter__(self):
+    def begin(self) -> World:
         self.template = read_template()
         with ExitStack() as started:
             started.enter_context(lambda_environment(verbose=False))
@@ -249,8 +249,14 @@ class World:
             self._exit = started.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def end(self) -> None:
         self._exit.close()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     # --- what happens
 
@@ -532,20 +538,23 @@ BOXES = {"telemetry": "LearnFunction", "records": "RecordFunction"}
 
 @pytest.fixture
 def world(monkeypatch):
-    """A World of a case, by name or as given, in which sleeping only counts."""
+    """Makes Worlds, of a case by name or as given, in which sleeping only counts; left at the end if not before."""
     # The handlers' graphs are large and stay: looking them over for garbage takes a quarter of the time.
     thresholds = gc.get_threshold()
     gc.set_threshold(200_000, 20, 20)
-    with ExitStack() as started:
-        started.callback(gc.set_threshold, *thresholds)
+    monkeypatch.setattr("botocore.loaders.create_loader", lambda _: LOADER)
+    made: list[World] = []
 
-        def build(case="calm", seed=1, mutant=None) -> World:
-            made = World(Case(**CASES[case]) if isinstance(case, str) else case, seed, mutant)
-            monkeypatch.setattr("time.sleep", made.wire.sleep)
-            monkeypatch.setattr("botocore.loaders.create_loader", lambda _: LOADER)
-            return started.enter_context(made)
+    def build(case="calm", seed=1, mutant=None) -> World:
+        here = World(Case(**CASES[case]) if isinstance(case, str) else case, seed, mutant)
+        monkeypatch.setattr("time.sleep", here.wire.sleep)
+        made.append(here)
+        return here.begin()
 
-        yield build
+    yield build
+    for here in made:
+        here.end()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture

@@ -14,6 +14,6 @@ EVENTS = 150
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant["name"] for mutant in MUTANTS])
 def test_the_books_do_not_balance_when(world, mutant):
     here = world(mutant["case"], seed=7, mutant=mutant)
-    here.run(EVENTS)
+    here.run(mutant.get("events", EVENTS))
     here.settle()
     assert here.broken() == set(mutant["breaks"])
