@@ -18,10 +18,16 @@ demo: .venv/dev.stamp
 test: .venv/test.stamp .venvs/sam/stamp .venvs/security/stamp
 	@.ci/checks
 
-# The same with ten times as many generated policies, requests and interleavings.
+# The same with ten times as many generated policies, requests and interleavings, and every fault for ten times as long.
+# With HOURS=1 instead: the faults for an hour, with ever new seeds.
 soak: .venv/test.stamp .venvs/security/stamp
+ifdef HOURS
+	POINTSMAN_SOAK_HOURS=$(HOURS) $(BIN)/pytest tests/faults/test_cases.py -k hour
+else
 	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated tests/api tests/functions/test_two_tenants.py
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/faults/test_cases.py
 	POINTSMAN_SOAK=1 $(BIN)/python .ci/api/run
+endif
 
 # Needs a network beyond the package registry: the advisories of today.
 audit: .venvs/security/stamp

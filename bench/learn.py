@@ -33,7 +33,9 @@ def main(events: int = 4_000) -> int:
             print(f"{f'{records} x {messages}':20}{count:8}{transactions:22.1f}{units:21.2f}")
             if records * messages >= 100:
                 held &= transactions <= MOST_TRANSACTIONS and units <= MOST_UNITS
-    print(f"batches of 100 events and more: at most {MOST_TRANSACTIONS} and {MOST_UNITS:.0f}; {'held' if held else 'NOT held'}")
+    print(
+        f"batches of 100 events and more: at most {MOST_TRANSACTIONS} and {MOST_UNITS:.0f}; {'held' if held else 'NOT held'}"
+    )
     return 0 if held else 1
 
 

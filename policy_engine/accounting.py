@@ -106,7 +106,7 @@ def ends_of_telemetry(books: Books, witness: Witness) -> Identity:
     if witness.accepted is None:
         return Identity("I2", says, {}, right, tuple(findings), "nobody says what was accepted")
     accepted = set(witness.accepted)
-    lost = sorted(accepted - ended)
+    lost = sorted(accepted - ended - {finding.subject for finding in findings})
     findings += [Finding("I2", "outcome_missing", each, "accepted, and in no state") for each in lost]
     findings += _strange("I2", "outcome_strange", ended - accepted, witness.unacknowledged)
     beyond = len(ended - accepted)
@@ -236,7 +236,9 @@ def _told_sums(books: Books) -> dict[tuple[str, str, int], Sums]:
     for each in _applied(books):
         counted, found = _counted(each), parts[str(each.cluster), each.told.arm, epoch_of(each.at_ms)]
         if "outcome" in counted:
-            found += (outcome_sums(each.told, each.at_ms), {"k": each.cost_nanodollars or 0})
+            pull = books.pulls.get(each.decision_id or "")
+            trips = pull.trips if pull else ()
+            found += (outcome_sums(each.told, each.at_ms, trips), {"k": each.cost_nanodollars or 0})
         if "quality" in counted and each.told.quality_ppm is not None:
             found.append(quality_sums(each.told.quality_ppm, each.at_ms))
     sums = {where: merge_sums(found) for where, found in parts.items()}

@@ -29,10 +29,14 @@ PLACES: tuple[Place, ...] = ("filed", "queued", "dead", "spooled", "carried")
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names."""
+    """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names.
+
+    trips: outcomes after which its route says `open breaker`.
+    """
 
     cluster: str
     arms: Mapping[str, TokenArm]
+    trips: tuple[str, ...]
     line_hash: str
 
 
@@ -83,14 +87,18 @@ class Books:
         self._replayer = Replayer(policies)
 
     def receipt(self, line: str, place: Place, where: str = "") -> None:
-        """One sealed line; delivered twice it is filed twice, so equal lines are one receipt."""
+        """One sealed line; delivered twice it is filed twice, so equal lines are one receipt.
+
+        What cannot be read is a finding, but not among dead letters: there it is what they were set aside for.
+        """
         self.lines["receipts"] += 1
         try:
             receipt = open_sealed(line)
             pull = _pull(receipt, line, self._policies)
         except (ReceiptError, CatalogError, KeyError, TypeError, ValueError) as problem:
-            subject = getattr(problem, "decision_id", None) or where or "an unreadable line"
-            self.unlike.append(Unlike("receipt_unequal", subject, str(problem)))
+            if place != "dead":
+                subject = getattr(problem, "decision_id", None) or where or "an unreadable line"
+                self.unlike.append(Unlike("receipt_unequal", subject, str(problem)))
             return
         decision_id = str(receipt["circumstances"]["decision_id"])
         if decided_ms(decision_id) < self.since_ms:
@@ -111,7 +119,8 @@ class Books:
         try:
             kept = _kept(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            self.unlike.append(Unlike("outcome_unreadable", where or "an unreadable line", f"{problem!r}"))
+            if place != "dead":
+                self.unlike.append(Unlike("outcome_unreadable", where or "an unreadable line", f"{problem!r}"))
             return
         if kept.received_ms < self.since_ms:
             return
@@ -139,13 +148,15 @@ def _furthest(place: Place, known: Place | None) -> Place:
 
 
 def _pull(receipt: Mapping[str, Any], line: str, policies: PolicyStore) -> Pull:
-    rows = {row["arm"]: row["model"] for row in receipt["candidates"] if row.get("model")}
+    told = [*receipt["candidates"], *([receipt["baseline"]] if receipt["baseline"] else [])]
+    rows = {row["arm"]: row["model"] for row in told if row.get("model")}
     decision = receipt["decision"]
     planned = {step["arm"] for step in decision.get("plan", ())}
     # In shadow mode the caller serves whom it always served, and reports that arm.
     allowed = rows.keys() if _shadow(receipt, policies) else planned
     arms = {arm: priced_arm(model_from_document(rows[arm]), 0) for arm in sorted(allowed)}
-    return Pull(decision["cluster"], arms, line[9:73])
+    trips = tuple(outcome for outcome, order in decision.get("on", {}).items() if order.get("open_breaker"))
+    return Pull(decision["cluster"], arms, trips, line[9:73])
 
 
 def _shadow(receipt: Mapping[str, Any], policies: PolicyStore) -> bool:

@@ -82,6 +82,7 @@ LAZY_LIBRARIES = {
     "policy_lang.validation": {"pydantic"},
     "policy_client.credentials": {"botocore"},
     "policy_cli": {"genai_prices", "pyarrow", "rich"},
+    "policy_cli.deployment": {"botocore"},
 }
 
 # Pure packages take time, chance and settings as arguments.

@@ -38,7 +38,7 @@ class Ingester:
         tenant = self._authenticator.tenant_of(request)
         records = parse_telemetry(request.body)
         self._queue.send_all(pack_telemetry(tenant, request.request_id, request.now_ms, records))
-        facts = {"tenant": tenant, "accepted": len(records)}
+        facts = {"tenant": tenant, "accepted": len(records), "batch": request.request_id}
         return json_reply(202, {"accepted": len(records)}, facts=facts, counts={"TelemetryAccepted": len(records)})
 
 

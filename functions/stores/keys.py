@@ -26,10 +26,13 @@ __all__ = [
     "credential_key",
     "credentials_object",
     "marker_key",
+    "marker_of",
     "object_key",
     "pointer_key",
+    "policies_prefix",
     "policy_key",
     "policy_object",
+    "records_prefix",
     "shard_of",
     "shared_priors_object",
     "signature_key",
@@ -97,6 +100,13 @@ def marker_key(marker: MarkerKey) -> Key:
     return {"pk": f"{marker.tenant}#{marker.decision_id}", "sk": f"{marker.hop}#{marker.field}"}
 
 
+def marker_of(key: Key) -> MarkerKey:
+    """The inverse of `marker_key`."""
+    tenant, _, decision_id = str(key["pk"]).partition("#")
+    hop, _, field = str(key["sk"]).partition("#")
+    return MarkerKey(tenant, decision_id, int(hop), "outcome" if field == "outcome" else "quality")
+
+
 def spend_partition(tenant: str) -> str:
     return f"{tenant}#spend"
 
@@ -143,6 +153,14 @@ def spool_prefix(tenant: str) -> str:
 
 def spool_object(tenant: str, decision_id: str) -> str:
     return f"{spool_prefix(tenant)}{decision_id}.json"
+
+
+def records_prefix(tenant: str, folder: str) -> str:
+    return f"{tenant}/{folder}/"
+
+
+def policies_prefix(tenant: str) -> str:
+    return f"{tenant}/policies/"
 
 
 def object_key(tenant: str, folder: str, at_ms: int, name: str) -> str:

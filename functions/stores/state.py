@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import ConflictError, StoreError, reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import pointer_key, policy_object, state_object, state_prefix
+from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object, state_prefix
 from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
 
@@ -153,6 +153,19 @@ class StateStore:
                     raise
             stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
         return _published(stored)
+
+    def policies(self, tenant: str) -> dict[str, PublishedPolicy]:
+        """Every policy a tenant ever published, by fingerprint."""
+        found = {}
+        with reaching(_CODE, "the state bucket"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=policies_prefix(tenant)
+            )
+            for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
+                stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+                fingerprint = key.removeprefix(policies_prefix(tenant)).removesuffix(".json")
+                found[fingerprint] = _published(stored)
+        return found
 
     def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:
         digest, blob = pack_state(state)

@@ -20,6 +20,7 @@ from functions.stores.keys import (
     cell_key,
     cell_partition,
     marker_key,
+    marker_of,
     shard_of,
     spend_key,
     spend_partition,
@@ -99,6 +100,17 @@ class StatisticsStore:
                 _, cluster, arm, generation, epoch = item.pop("sk").split("#")
                 del item["pk"]
                 yield CellRow(cluster, item.pop("task"), arm, int(generation), int(epoch), item)
+
+    def markers(self, tenant: str) -> Iterator[tuple[MarkerKey, str]]:
+        """Every marker of a tenant and the record it belongs to. Reads the whole table, to check it."""
+        pages = self._dynamodb.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="attribute_exists(record_id) AND begins_with(pk, :tenant)",
+            ExpressionAttributeValues=encoded({":tenant": f"{tenant}#"}),
+        )
+        with reaching(_CODE, "the statistics table"):
+            for item in (decoded(item) for page in pages for item in page["Items"]):
+                yield marker_of(item), item["record_id"]
 
     def spent(self, tenant: str, now_ms: int) -> dict[str, int]:
         """Nano-dollars of exploration on the UTC day of `now_ms`, by route."""

@@ -63,6 +63,7 @@ ERRORS: dict[str, Meaning] = {
 INTERNAL = frozenset(
     (
         *("backup_unavailable", "dead_letters_unavailable", "records_unavailable", "shared_priors_unavailable"),
+        "queue_unavailable",
         "statistics_unavailable",
     )
 )
