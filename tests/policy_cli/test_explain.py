@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from policy_cli.explaining import explain_reply
 from policy_cli.units import dollars, operand
 
 
@@ -132,3 +133,35 @@ def test_a_page_is_told_to_programs_too(run):
     assert page["code"] == "P308"
     assert page["title"]
     assert run("explain", "P308").stdout == f"P308 {page['title']}\n\n{page['text']}\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (
+            {
+                "state": "warn",
+                "scope": "org",
+                "name": "growth",
+                "limit": 4 * 10**9,
+                "unit": "nanodollars",
+                "period": "day",
+            },
+            ["budget    warn: org growth, $4.00 a day"],
+        ),
+        (
+            {"state": "degrade", "scope": "tenant", "limit": 2_000_000, "unit": "tokens", "period": "month"},
+            ["budget    degrade: tenant, 2,000,000 tokens a month"],
+        ),
+        (
+            {"state": "within", "pace_ppm": 250_000},
+            ["pacing    a budget is ahead of its period: a dollar counts for 1.25"],
+        ),
+        ({"state": "within"}, []),
+    ],
+)
+def test_a_budget_that_had_a_say_is_told(verdict, says):
+    reply = {"decision_id": "0" * 32, "budget": verdict, "route": "r", "status": "denied", "candidates": []}
+    told = explain_reply(reply).splitlines()
+    assert told[1 : 1 + len(says)] == says
+    assert "result    denied: a budget that covers this call is used up" in told
