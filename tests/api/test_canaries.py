@@ -22,7 +22,8 @@ CANARY = "canary7f3a{number:04d}"
 FOUND = re.compile(r"canary7f3a\d{4}")
 
 #: Field -> where its value may be found, always under its tenant's name. `queued`: messages. `filed`: receipts and
-#: outcome records. `state`: what a tenant has published. `ledger`: kept replies and money by route. `logs`: log lines, never metrics. Never the statistics.
+#: outcome records. `state`: what a tenant has published. `ledger`: kept replies, money by route. `logs`: log lines,
+#: never metrics. Never the statistics.
 KEPT = {
     "route.org": {"queued", "filed"},
     "route.team": {"queued", "filed"},
