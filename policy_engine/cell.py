@@ -36,8 +36,8 @@ _MEMO_LIMIT = 4_096
 class Cell:
     """A survey and its outlook with the JSON that receipts and replies share.
 
-    INVARIANT: a function of survey, `known`, breakers, exploration, pin and pace alone, so that it may outlive the snapshot
-    it was made under. `seen_under` is the fingerprint of the last snapshot that was found to know the same.
+    INVARIANT: a function of survey, `known`, breakers, exploration, pin and pace alone, so that it may outlive the
+    snapshot it was made under. `seen_under` is the fingerprint of the last snapshot that was found to know the same.
     """
 
     survey: Survey

@@ -65,8 +65,8 @@ ERRORS: dict[str, Meaning] = {
 #: Codes of stores that no caller waits for: they are logged, and the message comes again.
 INTERNAL = frozenset(
     (
-        *("backup_unavailable", "dead_letters_unavailable", "ledger_unavailable", "queue_unavailable"),
-        *("records_unavailable", "shared_priors_unavailable", "statistics_unavailable"),
+        *("backup_unavailable", "dead_letters_unavailable", "ledger_unavailable", "records_unavailable"),
+        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable"),
     )
 )
 

@@ -357,3 +357,23 @@ def test_shapes_beyond_the_cap_share_the_cell_of_their_task(bare, wanted, report
     rows = {row.cluster: row.sums["c"] for row in bare.statistics.cells("acme")}
     assert len(counts) == 4
     assert sorted(rows.values()) == [2, 2, 2, 6]
+
+
+def test_a_budget_ahead_of_its_day_is_paced_from_the_next_snapshot_on(budgeted):
+    """It is two in the afternoon, and the day's money is almost gone."""
+    cloud = budgeted("budget org labs $0.50/day")
+    for _ in range(60):
+        asked(cloud)
+    assert asked(cloud)[1]["budget"] == {"state": "within"}
+    cloud.now += 60_000
+    cloud.watch()
+    assert cloud.state.current("acme").paces[LABS.text] > 100_000
+    cloud.sqs.delete_queue(QueueUrl=cloud.queues["records"])
+    cloud.sqs.create_queue(QueueName="records")
+    paced = cloud.route()[1]["budget"]["pace_ppm"]
+    assert paced % 50_000 == 0
+    ((message,),) = (cloud.take("records"),)
+    assert json.loads(message["body"].split("\n")[1])["receipt"]["circumstances"]["budgets"][0][5] == paced
+    cloud.now += DAY
+    cloud.watch()
+    assert cloud.state.current("acme").paces == {}

@@ -128,13 +128,6 @@ def test_a_question_without_its_parts_is_refused(run, policy_file, arguments, sa
     assert says in done.stderr
 
 
-def test_a_page_is_told_to_programs_too(run):
-    page = json.loads(run("explain", "P308", "--format", "json").stdout)
-    assert page["code"] == "P308"
-    assert page["title"]
-    assert run("explain", "P308").stdout == f"P308 {page['title']}\n\n{page['text']}\n"
-
-
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [
@@ -165,3 +158,10 @@ def test_a_budget_that_had_a_say_is_told(verdict, says):
     told = explain_reply(reply).splitlines()
     assert told[1 : 1 + len(says)] == says
     assert "result    denied: a budget that covers this call is used up" in told
+
+
+def test_a_page_is_told_to_programs_too(run):
+    page = json.loads(run("explain", "P308", "--format", "json").stdout)
+    assert page["code"] == "P308"
+    assert page["title"]
+    assert run("explain", "P308").stdout == f"P308 {page['title']}\n\n{page['text']}\n"

@@ -92,8 +92,7 @@ def test_a_budget_ahead_of_its_day_moves_the_pick_and_the_receipt_says_so_and_re
     """The strong arm's answers are worth its price at the policy's value, and not at a fifth of it."""
     policy = replace(policy, default=replace(policy.default, explore=None), budgets=(BUDGET,))
     table = compile_table(policy, catalog)
-    cells = [("chat", "b/strong", 99, 1), ("chat", "a/cheap", 65, 35), ("chat", "b/plain", 50, 50)]
-    snapshot = learned(*cells, ("other", "b/strong", 99, 1), ("other", "a/cheap", 65, 35))
+    snapshot = learned(("other", "b/strong", 99, 1), ("other", "a/cheap", 65, 35), ("other", "b/plain", 50, 50))
     served = []
     for pace in (0, 4 * PPM, 0):
         now = Circumstances(
@@ -102,7 +101,7 @@ def test_a_budget_ahead_of_its_day_moves_the_pick_and_the_receipt_says_so_and_re
             snapshot.made_ms,
             budgets=(BudgetReading("tenant", None, "day", "nanodollars", 5, pace),),
         )
-        request = request_for("chat", estimated_tokens=1_500, candidates=("a/cheap", "b/plain", "b/strong"))
+        request = request_for("other", candidates=("a/cheap", "b/plain", "b/strong"))
         decision = decide(request, table, snapshot, now)
         served.append(decision.arm)
         assert decision.budget.document().get("pace_ppm", 0) == pace
