@@ -102,7 +102,6 @@ def prepared(folder: Path) -> dict[str, tuple[Path, str, dict[str, str]]]:
     settings = {
         "STATE_TABLE": "state",
         "STATE_BUCKET": "state",
-        "RECORDS_BUCKET": "records",
         "RECORDS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/records",
         "SIGNING_SECRET_ARN": "secret",
     }

@@ -93,6 +93,8 @@ def _circumstances(now: Document) -> Iterator[str]:
         yield f"state     degraded, {now['state_age_ms']} ms old: nothing is explored"
     if now["breakers"]:
         yield f"breakers  open for {', '.join(now['breakers'])}"
+    if now.get("half_open"):
+        yield f"breakers  half open for {', '.join(now['half_open'])}, which a tenth of the calls may try"
     if "pin" in now:
         yield f"pin       {now['pin']}"
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "compile": ("policy_cli.commands.compile", "compile_command", "Compile a policy to its IR and fingerprint."),
     "advise": ("policy_cli.commands.advise", "advise_command", "Say from past logs whether routing is worth it."),
     "publish": ("policy_cli.commands.publish", "publish", "Send a policy to the service and move its alias."),
+    "alias": ("policy_cli.commands.alias", "alias", "Lead a policy's name to published versions by weight."),
+    "rollback": ("policy_cli.commands.alias", "rollback", "Lead a policy's name back to where it led before."),
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
     "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),

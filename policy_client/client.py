@@ -145,14 +145,15 @@ class Client:
     ) -> bool:
         """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
 
-        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number. A quality
-        that comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to
+        be given in shadow, where what served is not what was decided. A quality that comes later is a record of its
+        own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
         """
         try:
             given = {
                 "token": reply.token,
                 "hop": hop,
-                "arm": arm or (reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None),
+                "arm": arm or _planned(reply, hop),
                 "outcome": outcome,
                 "input_tokens": input_tokens,
                 "output_tokens": output_tokens,
@@ -216,6 +217,12 @@ class Client:
         self._report.close()
         self._queue.renew()
         self._receipts.renew()
+
+
+def _planned(reply: RouteReply, hop: int) -> str | None:
+    if reply.mode == "shadow":
+        raise ValueError("the policy is in shadow: say with `arm` which one served")
+    return reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None
 
 
 def _read_reply(status: int, content: bytes) -> RouteReply:

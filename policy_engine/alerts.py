@@ -44,7 +44,7 @@ def _moves(before: RouteState, after: RouteState) -> Iterator[Alert]:
     for arm, generation in now.generations.items():
         if generation > then.generations.get(arm, 0) and arm in now.moves:
             moved = now.moves[arm]
-            facts = {"generation": generation, "moved_ppm": moved, "snapshot": now.fingerprint}
+            facts: dict[str, str | int] = {"generation": generation, "moved_ppm": moved, "snapshot": now.fingerprint}
             yield Alert("arm_degraded" if moved < 0 else "arm_improved", after.tenant, arm, facts)
 
 

@@ -98,12 +98,16 @@ def _chance(option: Option) -> int:
 
 
 def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int | None) -> dict[Option, int]:
-    """E[max(0, U(arm) - U(pick))] (expected improvement, Mockus 1975), U's difference taken as logistic."""
+    """E[max(0, U(arm) - U(pick))] (expected improvement, Mockus 1975), U's difference taken as logistic.
+
+    With the mean of the two variances instead of their sum: the pick's doubt goes away by serving it, so the whole of
+    it pays for too many trials (measured, docs/decisions/0005).
+    """
     found = {}
     best, best_variance = utility_ppm(pick, value_nanodollars), _variance(pick)
     for option in others:
         gap = (utility_ppm(option, value_nanodollars) - best) / PPM
-        scale = _LOGISTIC * sqrt(_variance(option) + best_variance)
+        scale = _LOGISTIC * sqrt((_variance(option) + best_variance) / 2)
         gain = int(PPM * scale * softplus(gap / scale))
         if gain > NEGLIGIBLE_PPM:
             found[option] = gain

@@ -6,7 +6,7 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
@@ -52,14 +52,15 @@ class Circumstances:
     state_age_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
+class Decision(NamedTuple):
+    """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
+    that of the whole plan.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
     caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with the inputs and decided
-    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
+    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
+    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
+    (the dearest stands in).
     """
 
     cell: Cell
@@ -100,9 +101,14 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's."""
-        drawn = self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
-        return drawn * self.probing_ppm // PPM
+        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's; a receipt has
+        each of them, or what it follows from.
+
+        The product is rounded half up to whole ppm and at least 1: what has happened had a chance, and a weight of
+        1 / propensity must exist.
+        """
+        drawn = self.circumstances.lane.propensity_ppm * self.probing_ppm * self.course.propensity_ppm
+        return max(1, (drawn + PPM * PPM // 2) // (PPM * PPM))
 
     @property
     def expected_cost_nanodollars(self) -> int:
@@ -162,10 +168,10 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    reachable = [candidate.model.arm for candidate in survey.candidates] if circumstances.half_open else ()
-    breakers, probing = let_through(
-        circumstances.breakers, circumstances.half_open, reachable, circumstances.decision_id
-    )
+    breakers, probing = circumstances.breakers, PPM
+    if circumstances.half_open:
+        reachable = [candidate.model.arm for candidate in survey.candidates]
+        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
     cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
@@ -187,7 +193,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
 
 
 def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
-    """Candidates and baseline at their prices where the policy decides in shadow; its gates do not bind the old path."""
+    """Candidates and baseline at their prices where the policy decides in shadow: its gates bind no other path."""
     if table.policy.mode != "shadow":
         return ()
     models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}

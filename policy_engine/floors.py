@@ -15,7 +15,7 @@ from policy_lang.ir import PPM, Floor
 __all__ = ["MIN_EVIDENCE_MILLI", "FloorState", "floor_state"]
 
 FloorState = Literal["cleared", "unproven", "failed", "none"]
-#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (8), so a
+#: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (10), so a
 #: model is never cleared for analysis by labels alone.
 MIN_EVIDENCE_MILLI = 12_000
 _BADNESS: dict[FloorState, int] = {"none": 0, "cleared": 1, "unproven": 2, "failed": 3}

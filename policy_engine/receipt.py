@@ -15,6 +15,7 @@ from policy_engine.snapshot import Snapshot
 from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
 from policy_lang.canonical import canonical, canonical_text
+from policy_lang.ir import PPM
 
 __all__ = [
     "RECEIPT_FORMAT",
@@ -59,7 +60,7 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"format":{RECEIPT_FORMAT}{_mode(decision)}'
+        f',"format":{RECEIPT_FORMAT}{_mode(decision)}{_probing(decision)}'
         f',"request":{canonical_text(request.document())}'
         f',"snapshot":{canonical_text(learned)}'
         f',"tenant":{canonical_text(decision.circumstances.tenant)}{_warnings(decision)}}}'
@@ -117,7 +118,7 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
         f',"degraded":{"true" if now.degraded else "false"}'
         f',"fingerprints":{_fingerprints(decision)}'
         f',"lane":{canonical_text(now.lane.document())}'
-        f',"mode":"{decision.mode}"'
+        f',"mode":"{decision.mode}"{_probing(decision)}'
         f',"state_age_ms":{now.state_age_ms}'
         f',"token":"{token}"{_warnings(decision)}}}'
     )
@@ -150,6 +151,13 @@ def _fingerprints(decision: Decision) -> str:
 def _mode(decision: Decision) -> str:
     """Said only where what was decided is not what served."""
     return ',"mode":"shadow"' if decision.mode == "shadow" else ""
+
+
+def _probing(decision: Decision) -> str:
+    """How likely it was that these half-open arms, and no others, were let through; beside lane and exploration the
+    third factor of the plan's propensity.
+    """
+    return f',"probing_ppm":{decision.probing_ppm}' if decision.probing_ppm != PPM else ""
 
 
 def _warnings(decision: Decision) -> str:

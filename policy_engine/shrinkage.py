@@ -24,7 +24,7 @@ STRANGER = "*"
 
 # Pseudo-outcomes that a parent may lend (measured, see docs/learning.md).
 TASK_WEIGHT_MILLI = 20 * MILLI
-TENANT_WEIGHT_MILLI = 8 * MILLI
+TENANT_WEIGHT_MILLI = 10 * MILLI
 PRIOR_WEIGHT_MILLI = 4 * MILLI
 # Pseudo-outcomes against which a difficulty must be shown.
 TASK_DIFFICULTY_MILLI = 60 * MILLI

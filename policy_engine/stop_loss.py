@@ -51,7 +51,11 @@ def compared(main: Tally, canary: Tally, terms: Canary) -> Comparison | None:
     drop = mean_main - mean
     doubt = _boundary(1 / (variance_main / n_main + variance / n), limit)
     stop = drop - doubt > 0 and drop >= limit
-    return Comparison(*(round(value * PPM) for value in (mean_main, mean, drop, drop - doubt)), n, stop)
+    return Comparison(_ppm(mean_main), _ppm(mean), _ppm(drop), _ppm(drop - doubt), n, stop)
+
+
+def _ppm(value: float) -> int:
+    return round(value * PPM)
 
 
 def _boundary(information: float, limit: float) -> float:

@@ -25,7 +25,11 @@ HOLDING = (
     "TelemetryDeadLetterQueue",
     "TelemetryQueue",
 )
-POLICY = (Path(__file__).parents[1] / "samples/acme/support.policy").read_text()
+# While nothing is proven every call is explored, so that the run meets an exploration whatever is drawn.
+SHARE = "explore at most 5%, 30% while unproven"
+SAMPLE = (Path(__file__).parents[1] / "samples/acme/support.policy").read_text()
+POLICY = SAMPLE.replace(SHARE, "explore at most 100%, 100% while unproven")
+assert POLICY != SAMPLE
 
 # Lambda's own doing, on the function's role.
 BY_LAMBDA = {
@@ -98,8 +102,7 @@ def _live(stack, clock, running):
     with Client(stack.url, credentials, clock=clock, read_timeout=30, batch_age=1e9) as client:
         running[0] = "RouteRole"
         replies = [client.route(policy="acme/support", envelope=ENVELOPE) for _ in range(20)]
-        while not any(reply.explored for reply in replies):
-            replies.append(client.route(policy="acme/support", envelope=ENVELOPE))
+        assert any(reply.explored for reply in replies)
         running[0] = "IngestRole"
         for reply in replies:
             client.telemetry(reply, outcome="ok", input_tokens=90, output_tokens=9, quality=0.9)

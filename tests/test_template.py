@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,21 @@ def test_roles_are_written_out_and_only_lambda_assumes_them(template: Template) 
         assert "ManagedPolicyArns" not in role
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_publish_can_register_nobody(template: Template) -> None:
+    from functions.stores.keys import alias_key, credential_key, pointer_key, policy_key, signature_key, tenant_key
+
+    (writing,) = [
+        statement
+        for name, statement in statements(template)
+        if name == "PublishRole" and "dynamodb:PutItem" in as_list(statement["Action"])
+    ]
+    (allowed,) = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    own = [pointer_key("a"), policy_key("a", "f"), alias_key("a", "n"), signature_key("a", "m")]
+    assert all(fnmatchcase(str(key["pk"]), allowed) for key in own)
+    registry = [credential_key("iam", "arn"), credential_key("hmac", "id"), tenant_key("a")]
+    assert not any(fnmatchcase(str(key["pk"]), allowed) for key in registry)
 
 
 def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Template) -> None:

@@ -1,7 +1,7 @@
 """The field's routers and bandits on the same calls: same context features, same reward, same late feedback.
 
-Reward is net utility, quality - cost / V. Each rival's parameter was chosen among as many values as ours had
-configurations (see README.md); the chosen one is the default here.
+Reward is net utility, quality - cost / V. The defaults are the best of the grids of `tuning.py` (README.md says how far
+they were run).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class VowpalSquareCb(Rival):
 
     name = "vw_squarecb"
 
-    def __init__(self, *common: object, gamma_scale: float = 100.0, rate: float = 0.5) -> None:
+    def __init__(self, *common: object, gamma_scale: float = 100.0, rate: float = 1.0) -> None:
         super().__init__(*common)
         import vowpalwabbit
 
@@ -157,7 +157,7 @@ class HierarchicalThompson(Thompson):
 
     name = "thompson_hierarchical"
 
-    def __init__(self, *common: object, weight: float = 25.0) -> None:
+    def __init__(self, *common: object, weight: float = 35.0) -> None:
         super().__init__(*common)
         self.weight = weight
         self.recent: dict[str, list[float]] = defaultdict(list)
@@ -196,14 +196,14 @@ class HierarchicalThompson(Thompson):
 
 class LiteLlmAdaptive(Rival):
     """LiteLLM's `auto_router/adaptive_router` (1.109): Thompson per (request type, model) from a prior of mass 10 and
-    mean 0.5, updates dropped once a cell holds 200, score = w sample + (1 - w) price between dearest 0 and cheapest 1.
+    mean 0.5, updates dropped once a cell holds 200 (its own weight of quality is 0.7), score = w sample + (1 - w) price between dearest 0 and cheapest 1.
     The request type is the task it would have classified; `quality_weight` None sets w so that the score is V's.
     """
 
     name = "litellm_adaptive"
     mass, cap = 10.0, 200.0
 
-    def __init__(self, *common: object, quality_weight: float | None = 0.7) -> None:
+    def __init__(self, *common: object, quality_weight: float | None = 0.75) -> None:
         super().__init__(*common)
         if quality_weight is None:
             self.name = "litellm_adaptive_at_v"

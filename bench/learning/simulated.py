@@ -30,6 +30,8 @@ from worlds import FLOOR, NEWCOMER, TASKS, VALUE_NANODOLLARS, World, flip_world,
 from policy_lang.ir import And, Explore, Floor, PickTerm, Policy, Route, Tier
 
 _WIDTH = 200
+#: Decisions before the fall that say whether an arm is in use, and the share from which it counts as such.
+_BEFORE, _USED = 1_000, 0.05
 
 
 def value_policy(arms: tuple[str, ...]) -> Policy:
@@ -71,6 +73,7 @@ def measured(found: World, served: Sequence[str], router: Router) -> dict[str, f
     row["best_share_pct"] = 100 * fmean(_close(found, n, served[n]) for n in tail)
     if isinstance(router, EngineRouter):
         row |= _resets(found, router)
+        row["in_use"] = _in_use(found, served)
         row["explored_share"] = fmean(router.explored)
     return row
 
@@ -92,6 +95,13 @@ def _resets(found: World, router: EngineRouter) -> dict[str, float]:
     false = [n for n, arm in router.resets if not any(arm == who and n >= since for who, since in true)]
     caught = any(arm == found.degraded and n >= fallen for n, arm in router.resets)
     return {"false_resets": len(false), "degradation_caught": float(caught)}
+
+
+def _in_use(found: World, served: Sequence[str]) -> float:
+    """Share of the last 1,000 decisions before the fall that the arm had which fell: with none of it nothing is lost,
+    and nothing can be noticed."""
+    fallen = found.changes[0]
+    return fmean(arm == found.degraded for arm in served[max(0, fallen - _BEFORE) : fallen])
 
 
 def _first(flags: Sequence[bool], holds: Callable[[Sequence[bool]], bool]) -> int:
@@ -161,6 +171,9 @@ def table(rows: dict[str, list[dict[str, float]]]) -> list[str]:
         line += f"  eviction {median([row['eviction'] for row in found]):5.0f}"
         line += f"  adoption {median([row['adoption'] for row in found]):5.0f}"
         line += f"  within 2 points of the best, last 1,500: {fmean(row['best_share_pct'] for row in found):5.1f}"
+        if used := [row for row in found if row.get("in_use", 0) >= _USED]:
+            caught = fmean(row["degradation_caught"] for row in used)
+            line += f"  degradation caught where in use {caught:.3f} of {len(used)}"
         for key in ("degradation_caught", "false_resets", "explored_share", "flip_best_share_pct"):
             if key in found[0]:
                 line += f"  {key.replace('_', ' ')} {fmean(row[key] for row in found):.3f}"

@@ -1,7 +1,7 @@
 """`POST /v1/aliases/<name>`: lead a policy's name to fingerprints by weight, or back to where it led before.
 
-Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback without
-a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
+Every policy that was ever published can be led to again. An alias keeps its own history, newest last; a rollback
+without a fingerprint takes the newest entry off it, so that two rollbacks go back two steps.
 """
 
 from __future__ import annotations

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from functions.caching import Recent
 from functions.route.states import View
 from policy_engine.aliases import drawn
-from policy_engine.lanes import LIVE, Lane, assign
+from policy_engine.lanes import LIVE, Lane, assign, gated
+from policy_engine.state import named_arms
 from policy_engine.table import Table, compile_table
 from policy_engine.trials import MAIN, TrialLane, lane_of, trial_of
 from policy_engine.wire import RequestError, RouteRequest
@@ -27,12 +28,23 @@ _NAMED_TABLES = 512
 _INLINE_TABLES = 32
 
 
+@dataclass(frozen=True, slots=True)
+class _Canary:
+    """A canary as it may serve one call. `arms`: those inside the gates, None where that is all of its own."""
+
+    fingerprint: str
+    share_ppm: int
+    lane: TrialLane
+    arms: tuple[str, ...] | None
+
+
 class Tables:
     """Memo of compiled policies; what it holds follows from the state alone."""
 
     def __init__(self) -> None:
         self._named: Recent[tuple[str, str], Table] = Recent(_NAMED_TABLES)
         self._inline: Recent[tuple[str, ...], Table] = Recent(_INLINE_TABLES)
+        self._inside: Recent[tuple[object, ...], tuple[tuple[str, ...] | None]] = Recent(_NAMED_TABLES)
 
     def deciding(
         self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int
@@ -41,7 +53,8 @@ class Tables:
 
         An inline policy is first narrowed by the guards of the tenant's published ones, and the request carries it as
         narrowed from there on, so that its receipt replays alone. The lane is a canary's where the draw says so, that
-        policy is published and it was not stopped for its losses.
+        policy is published and it was not stopped for its losses; then the request carries as candidates what the gates
+        of the policy asked for leave of the canary's arms.
         """
         if wanted.inline is not None:
             sent = self._from_request(wanted.inline, view)
@@ -54,14 +67,43 @@ class Tables:
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
-        lane = _lane(table.policy, fingerprint, share, wanted, view, decision_id, now_ms)
+        if not table.policy.canaries:
+            _check_attributes(wanted, table)
+            return wanted, table, LIVE if share == PPM else Lane(None, share, share)
+        standing = self._standing(fingerprint, table, wanted, view, decision_id)
+        lane = _lane(table.policy, fingerprint, share, standing, wanted, decision_id, now_ms)
         if lane.policy is not None:
-            fingerprint, share = drawn(view.state.aliases[lane.policy], lane.policy, wanted, decision_id)
-            table = self._published(fingerprint, view)
-            odds = lane.propensity_ppm * share // PPM
-            lane = replace(lane, propensity_ppm=odds, share_ppm=lane.share_ppm * share // PPM)
+            canary = standing[lane.policy]
+            table = self._published(canary.fingerprint, view)
+            wanted = wanted if canary.arms is None else replace(wanted, candidates=canary.arms)
         _check_attributes(wanted, table)
         return wanted, table, lane
+
+    def _standing(
+        self, fingerprint: str, table: Table, wanted: RouteRequest, view: View, decision_id: str
+    ) -> dict[str, _Canary]:
+        """The canaries that may serve this call, by name: published, not stopped, with an arm inside the gates."""
+        found = {}
+        for name in (canary.policy for canary in table.policy.canaries):
+            if (alias := view.state.aliases.get(name)) is None:
+                continue
+            lane = TrialLane(trial_of(fingerprint), lane_of(name, alias))
+            if lane.key in view.state.stopped:
+                continue
+            version, share = drawn(alias, name, wanted, decision_id)
+            arms = self._gated(table, version, wanted, view)
+            if arms is None or arms:
+                found[name] = _Canary(version, share, lane, arms)
+        return found
+
+    def _gated(self, table: Table, canary: str, wanted: RouteRequest, view: View) -> tuple[str, ...] | None:
+        asks = (wanted.envelope, wanted.org, wanted.team, wanted.product, wanted.attributes, wanted.candidates)
+        key = (table.policy_fingerprint, canary, view.catalog.fingerprint, asks)
+        found = self._inside.get(key)
+        if found is None:
+            arms = named_arms(view.state.policies[canary].policy)
+            found = self._inside.put(key, (gated(table.policy, view.catalog, arms, wanted),))
+        return found[0]
 
     def _published(self, fingerprint: str, view: View) -> Table:
         key = (fingerprint, view.catalog.fingerprint)
@@ -82,21 +124,22 @@ class Tables:
 
 
 def _lane(
-    policy: Policy, fingerprint: str, share_ppm: int, wanted: RouteRequest, view: View, decision_id: str, now_ms: int
+    policy: Policy,
+    fingerprint: str,
+    share_ppm: int,
+    standing: Mapping[str, _Canary],
+    wanted: RouteRequest,
+    decision_id: str,
+    now_ms: int,
 ) -> Lane:
-    """The lane of a call among the canaries that stand; its odds count the share of `fingerprint` in its alias too."""
-    if not policy.canaries:
-        return LIVE if share_ppm == PPM else Lane(None, share_ppm, share_ppm)
-    aliases, trial = view.state.aliases, trial_of(fingerprint)
-    lanes = {
-        c.policy: TrialLane(trial, lane_of(c.policy, aliases[c.policy])) for c in policy.canaries if c.policy in aliases
-    }
-    out = {c.policy for c in policy.canaries if c.policy not in lanes or lanes[c.policy].key in view.state.stopped}
-    lane = assign(policy, wanted, decision_id, now_ms, out)
-    watched = any(c.metric is not None and c.policy not in out for c in policy.canaries)
-    counted = lanes[lane.policy] if lane.policy else TrialLane(trial, MAIN)
-    odds = lane.propensity_ppm * share_ppm // PPM
-    return Lane(lane.policy, odds, share_ppm, counted if watched else None)
+    """The lane of a call. Its odds count the shares that the deciding versions have in their aliases."""
+    lane = assign(policy, wanted, decision_id, now_ms, {c.policy for c in policy.canaries} - standing.keys())
+    watched = any(canary.metric is not None and canary.policy in standing for canary in policy.canaries)
+    trial = TrialLane(trial_of(fingerprint), MAIN)
+    if lane.policy is not None:
+        trial, share_ppm = standing[lane.policy].lane, share_ppm * standing[lane.policy].share_ppm // PPM
+    odds = max(1, lane.propensity_ppm * share_ppm // PPM)
+    return Lane(lane.policy, odds, max(1, share_ppm), trial if watched else None)
 
 
 def _admitted(document: Mapping[str, Any]) -> Policy:

@@ -1,7 +1,7 @@
 """The second source: signed copies in the state bucket of what `route` needs from the tables.
 
 Route states are copied whenever they move, credentials a few to an object, so that a caller's can be found by name.
-Secrets of HMAC keys are in the copies as they are in the table, under the same KMS key (decision 0006).
+Secrets of HMAC keys are in the copies as they are in the table, under the same KMS key (decision 0010).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Backups:
         return written
 
     def credential(self, kind: CredentialKind, name: str, now_ms: int) -> Credential | None:
-        """A copied credential; None when the copies know of none, StoreError where they cannot be trusted or are old."""
+        """A copied credential; None when the copies know of none, StoreError where they are old or not ours."""
         shard = backup_shard(f"{kind}#{name}")
         blob = self._get(credentials_object(shard))
         try:
@@ -88,7 +88,7 @@ class Backups:
         return Credential(row[0], row[1] == "active", bytes.fromhex(row[2])) if row else None
 
     def _due(self, key: str, digest: str, now_ms: int) -> bool:
-        """Whether a copy has to be written: another environment may have written an older one since, so not for ever."""
+        """Whether a copy is to be written; anew after a while, for another environment may have put an older one."""
         before, at_ms = self._written.get(key, ("", 0))
         return before != digest or abs(now_ms - at_ms) >= _RENEWED_MS
 

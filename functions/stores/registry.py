@@ -93,6 +93,10 @@ class Registry:
             items = [decoded(item) for page in pages for item in page["Items"]]
         return [Member(item["sk"], bool(item.get("shares_priors", 0))) for item in items]
 
+    def tenants(self) -> list[str]:
+        """Names of every enrolled tenant."""
+        return [member.tenant for member in self.members()]
+
     def share_priors(self, tenant: str, *, shares: bool) -> None:
         """Let a tenant into the shared priors or take it out; ValueError for one that is not enrolled."""
         with reaching(_CODE, "the tenant registry"):

@@ -34,7 +34,7 @@ def lint(files: tuple[str, ...], fix: bool, daily: int | None, histogram: Path |
     """Report what is wrong, idle, unprovable or roundabout in policy FILES.
 
     Exits with 1 if there is a finding. --fix removes what has no effect, corrects slips that can only have meant one
-    thing, and lays the file out; it never leaves more errors than there were.
+    thing, and lays the file out; it applies nothing that would bring an error.
     """
     from policy_lang.catalog import default_catalog
     from policy_lang.lint import lint as findings_of

@@ -26,6 +26,7 @@ _MONEY: Schema = {**_WHOLE, "description": "nano-dollars"}
 _CHANGE: Schema = {"type": "integer", "description": "nano-dollars, negative for a loss"}
 _SHARE: Schema = {"type": "integer", "minimum": 0, "maximum": PPM, "description": "parts per million"}
 _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_CARRIED: Schema = {"type": "string", "description": "hand it in at /v1/receipts: nothing else could keep it"}
 _DECISION: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 
@@ -119,7 +120,7 @@ REPLIES: dict[str, Schema] = {
             "pin": reference("PinWeighed"),
             "session_pin": {"type": "string", "description": "send it with the session's next request"},
             "seed": _WHOLE,
-            "receipt": {"type": "string", "description": "keep it and hand it in: nothing else could keep it"},
+            "receipt": _CARRIED,
             "warnings": _many(_words(("clock_before_snapshot", "statistics_left_out", "baseline_absent"))),
         },
     ),
@@ -173,6 +174,7 @@ REPLIES_TO_ERRORS: dict[str, dict[str, Schema]] = {
         "route": _TEXT,
         "budget": reference("BudgetVerdict"),
         "candidates": _many(reference("CandidateFate")),
+        "receipt": _CARRIED,
     }
     for code in ("no_candidates", "budget_denied")
 } | {"invalid_policy": {"diagnostics": _many(reference("Diagnostic"))}}

@@ -124,12 +124,25 @@ def sound_exploration(outline: Outline) -> Iterator[Diagnostic]:
                 yield error("P212", repeated.span, f"`explore` has one {what}")
         if not rates:
             yield error("P407", explore.span, "`explore` needs a rate", "as in `explore at most 5%, $2/day`")
-        if unproven and not _has_proven_floor(route):
-            yield warning("P602", unproven[0].span, f"nothing is to be proven in route `{route.name.text}`")
+        if unproven and not _leaves_a_question(route):
+            help_text = (
+                "it holds until a floor is cleared, or while much may be gained by `best value` or `best quality`"
+            )
+            yield warning(
+                "P602", unproven[0].span, f"route `{route.name.text}` has nothing that is yet to be proven", help_text
+            )
         for limit in explore.shares:
             value = money(limit.amount, "day") if _is_money(limit) else share(limit.amount, "a rate")
             if isinstance(value, Diagnostic):
                 yield value
+
+
+def _leaves_a_question(route: syntax.RouteRule) -> bool:
+    """Whether something may be unproven: a floor, of either kind, or a value that is learned."""
+    if any(isinstance(clause, syntax.FloorClause) for clause in route.clauses):
+        return True
+    picks = [clause for clause in route.clauses if isinstance(clause, syntax.PickClause)]
+    return any(pick.terms and pick.terms[0].order == "best" for pick in picks)
 
 
 def _check_term(term: syntax.Term) -> Iterator[Diagnostic]:

@@ -135,7 +135,10 @@ class Service:
         for page in self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for entry in page.get("Contents", ()):
                 body = self.client("s3").get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-                yield entry["Key"], (gzip.decompress(body) if entry["Key"].endswith(".gz") else body).decode()
+                # Some objects carry a signature before what is compressed.
+                packed = body.find(b"\x1f\x8b")
+                text = body if packed < 0 else body[:packed] + gzip.decompress(body[packed:])
+                yield entry["Key"], text.decode()
 
     def _messages(self) -> dict[str, str]:
         """Of every queue; they stay there, and can be received again."""

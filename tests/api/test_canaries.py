@@ -12,7 +12,7 @@ import re
 import pytest
 
 from policy_engine.signing import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
-from policy_engine.wire import PUBLISH, RECORD, ROUTE
+from policy_engine.wire import ALIAS, PUBLISH, RECEIPTS, RECORD, ROUTE
 from policy_lang.catalog import default_catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
@@ -74,6 +74,7 @@ def planted(service, support, envelope):
         *_in_routes(service, plant, good),
         *_in_records(service, plant, record),
         *_in_policies(service, plant, support, envelope),
+        *_in_other_doors(service, plant),
         *_in_headers_and_paths(service, plant, good, record, support),
         *_in_broken_bodies(service, plant),
     ]:
@@ -93,7 +94,7 @@ def planted(service, support, envelope):
 
 def _in_routes(service, plant, good):
     for name in ROUTE.fields:
-        for value in _disguises(plant, f"route.{name}", name):
+        for value in _disguises(plant, f"route.{name}"):
             yield service.ask("/v1/route", {**good, name: value})
     for name in good["envelope"]:
         yield service.ask(
@@ -111,7 +112,7 @@ def _in_routes(service, plant, good):
 
 def _in_records(service, plant, record):
     for name in RECORD.fields:
-        for value in _disguises(plant, f"record.{name}", name):
+        for value in _disguises(plant, f"record.{name}"):
             yield service.ask("/v1/telemetry", {"records": [{**record, name: value}]})
     yield service.ask("/v1/telemetry", {"records": [{**record, plant("record (unknown field)"): 1}]})
     yield service.ask("/v1/telemetry", {"records": [], plant("telemetry (unknown field)"): 1})
@@ -143,6 +144,17 @@ def _in_policies(service, plant, support, envelope):
         yield service.ask("/v1/route", {"ir": document, "envelope": envelope})
 
 
+def _in_other_doors(service, plant):
+    for door, form, path in (("alias", ALIAS, "/v1/aliases/acme/support"), ("receipts", RECEIPTS, "/v1/receipts")):
+        for name in form.fields:
+            for value in _disguises(plant, f"{door}.{name}"):
+                yield service.ask(path, {name: value})
+            for value in ([[plant(f"{door}.{name}"), 1_000_000]], [f"receipt.k1.{plant(f'{door}.{name}')}.mac"]):
+                yield service.ask(path, {name: value})
+        yield service.ask(path, {"rollback": True, "to": plant(f"{door}.to")})
+        yield service.ask(path, {plant(f"{door} (unknown field)"): True})
+
+
 def _in_headers_and_paths(service, plant, good, record, support):
     doors = {
         "/v1/route": good,
@@ -159,7 +171,8 @@ def _in_headers_and_paths(service, plant, good, record, support):
 
 
 def _in_broken_bodies(service, plant):
-    for path in ("/v1/route", "/v1/telemetry", "/v1/policies/acme/support"):
+    doors = ("/v1/route", "/v1/receipts", "/v1/telemetry", "/v1/policies/acme/support", "/v1/aliases/acme/support")
+    for path in doors:
         for text in (
             '{{"{0}":1,"{0}":2}}',
             '{{"a":{0}}}',
@@ -175,7 +188,7 @@ def _in_broken_bodies(service, plant):
         yield service.ask(path, f'"{plant("broken body")}{"x" * 500_000}"'.encode())
 
 
-def _disguises(plant, field, name):
+def _disguises(plant, field):
     """A canary as this kind of field might carry it: as it is, as prose, inside the containers that fields have."""
     yield plant(field)
     yield f"{plant(field)} says hello"

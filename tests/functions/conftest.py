@@ -103,7 +103,8 @@ class Cloud:
             self.s3.create_bucket(Bucket=bucket)
         secret = json.dumps({"current": "k2", "keys": {"k1": "aa" * 32, "k2": "bb" * 32}})
         self.keys_of_tokens = keys_from_secret(secret)
-        self.secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString=secret)["ARN"]
+        self.secretsmanager = clients.patient("secretsmanager")
+        self.secret = self.secretsmanager.create_secret(Name="signing", SecretString=secret)["ARN"]
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
         self.statistics = StatisticsStore(self.dynamodb, "statistics")
@@ -323,6 +324,18 @@ def failing():
         return fault
 
     return build
+
+
+@pytest.fixture
+def alerts(caplog):
+    """Kind, tenant and subject of the alerts raised since it was last asked."""
+
+    def told():
+        found = [(r.alert, r.tenant, r.subject) for r in caplog.records if r.getMessage() == "alert"]
+        caplog.clear()
+        return found
+
+    return told
 
 
 @pytest.fixture

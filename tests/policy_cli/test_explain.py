@@ -94,7 +94,7 @@ def test_why_not_names_each_obstacle_and_the_nearest_change(run, write, policy_t
     assert done.stdout.splitlines() == [
         "openai/gpt-5.5 cannot serve this call, by route labelling",
         '- the gate "PII stays in the EU" (line 6), model.region unknown',
-        "  state `model.region`: what is unknown fails the rule",
+        "  give the model's catalog row `model.region`: what is unknown fails the rule",
         '- the gate "price ceiling" (line 3)',
         "  change `model.price_out <= $15/Mtok` to `model.price_out <= $30/Mtok`",
         "- the tiers that the route uses (line 7)",
@@ -125,3 +125,10 @@ def test_a_question_without_its_parts_is_refused(run, policy_file, arguments, sa
     done = run("explain", *(argument.format(file=policy_file) for argument in arguments))
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+def test_a_page_is_told_to_programs_too(run):
+    page = json.loads(run("explain", "P308", "--format", "json").stdout)
+    assert page["code"] == "P308"
+    assert page["title"]
+    assert run("explain", "P308").stdout == f"P308 {page['title']}\n\n{page['text']}\n"

@@ -81,7 +81,7 @@ def test_a_dearer_dominated_arm_is_never_preferred():
 
 def test_an_open_question_is_explored_at_the_higher_rate_and_a_settled_one_at_the_lower():
     settled = [option("a/x", good=900, bad=100), option("a/y", good=850, bad=150)]
-    open_question = [option("a/x", good=9, bad=1), option("a/y", good=3, bad=1)]
+    open_question = [option("a/x", good=7, bad=3), option("a/y", good=3, bad=1)]
     assert PPM - odds(settled, route())["a/x"] <= 50_000
     assert PPM - odds(open_question, route())["a/x"] > 200_000
 

@@ -13,9 +13,16 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from policy_engine.fields import RequestError
-from policy_engine.wire import PUBLISH, RECORD, ROUTE, TELEMETRY
+from policy_engine.wire import ALIAS, PUBLISH, RECEIPTS, RECORD, ROUTE, TELEMETRY
 
-FORMS = {"route": ROUTE, "record": RECORD, "telemetry": TELEMETRY, "publish": PUBLISH}
+FORMS = {
+    "route": ROUTE,
+    "record": RECORD,
+    "telemetry": TELEMETRY,
+    "receipts": RECEIPTS,
+    "publish": PUBLISH,
+    "alias": ALIAS,
+}
 ENVELOPE = {
     "task_type": "label",
     "structure_type": "prose",
@@ -32,7 +39,9 @@ GOOD = {
     ],
     "record": [REPORT, {"token": "t" * 40, "arm": "a/x", "quality": 0.5, "quality_slugs": ["a", "b"]}],
     "telemetry": [{"records": [REPORT]}],
+    "receipts": [{"receipts": ["receipt.k1.ab.cd"]}],
     "publish": [{"source": "policy", "dry_run": True}],
+    "alias": [{}, {"shares": [["ab", 1_000_000]]}, {"rollback": True}, {"rollback": True, "to": "ab"}],
 }
 
 

@@ -69,3 +69,13 @@ def comments(text):
 
 def errors(compiled):
     return sum(finding.severity == "error" for finding in compiled.diagnostics)
+
+
+def test_a_correction_that_brings_another_error_is_left_to_the_author(catalog):
+    head = 'policy "a/b" language 1\ntier t = [claude-haiku-4-5]\n'
+    rest = "default route r { use t pick cheapest }\nfallback claude-haiku-4-5\n"
+    wrong = compile_policy(head + 'forbid "x" when model.contxt < $5/Mtok\n' + rest, catalog)
+    right = compile_policy(head + 'forbid "x" when model.contxt < 8000 tokens\n' + rest, catalog)
+    assert [finding.code for finding in wrong.diagnostics if finding.severity == "error"] == ["P301"]
+    assert "model.contxt" in mended(wrong, catalog).text
+    assert "model.context < 8_000 tokens" in mended(right, catalog).text.replace("8000", "8_000")
