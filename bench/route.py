@@ -47,7 +47,7 @@ fallback claude-haiku-4-5
 
 
 class Stores:
-    """The five stores of `route`, held in memory."""
+    """The stores of `route`, held in memory; the benchmark's policy needs no ledger."""
 
     def __init__(self, state: RouteState) -> None:
         self.state = state
@@ -96,7 +96,7 @@ def warm_handler() -> list[float]:
         {"bench/route": compiled.fingerprint},
     )
     stores: Any = Stores(state)
-    router = Router(RouteStores(stores, stores, stores, stores, stores), state_max_age_ms=30_000)
+    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), state_max_age_ms=30_000)
     events = [event(number) for number in range(REQUESTS)]
     times = []
     with redirect_stdout(io.StringIO()):

@@ -53,7 +53,7 @@ def serve(service: str, event: Event, answer: Callable[[Request], Reply]) -> dic
     try:
         reply = answer(request_from_event(event))
     except RequestError as refused:
-        reply = refusal(refused.status, refused.code, str(refused))
+        reply = refusal(refused.status, refused.code, str(refused), **refused.details)
     except StoreError as outage:
         reply = refusal(503, outage.code, str(outage), cause=outage.cause)
     facts = {"status": reply.status, **reply.facts}

@@ -30,6 +30,7 @@ class SettingsError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
     state_table: str
+    ledger_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
@@ -39,6 +40,7 @@ class RouteSettings:
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
     state_table: str
+    ledger_table: str
     telemetry_queue_url: str
 
 
@@ -66,6 +68,7 @@ class PublishSettings:
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     state_table: str
+    ledger_table: str
     statistics_table: str
     state_bucket: str
     records_queue_url: str

@@ -43,6 +43,7 @@ COMMANDS = {
         "doctor",
         "Check that the books of a stack balance.",
     ),
+    "tenant": ("policy_cli.commands.tenant", "tenant", "Enrol tenants, change their keys and limits."),
     "redrive": ("policy_cli.commands.redrive", "redrive", "Move dead letters back to the queue they came from."),
     "dev": ("policy_cli.commands.dev", "dev", "Serve the whole system on a local port, without an AWS account."),
     "demo": ("policy_cli.commands.demo", "demo", "Run the sample tenants and watch the decisions."),

@@ -82,7 +82,7 @@ class Client:
             max_age=batch_age,
             attempts=_RECEIPT_ATTEMPTS,
             spill=Path(f"{os.fspath(spill)}.receipts") if spill else None,
-            envelope=b'{"receipts":[%s]}',
+            envelope=b'{"receipts":[%(batch)s]}',
             most_bytes=MAX_RECEIPTS_BYTES,
         )
         _open_clients.add(self)

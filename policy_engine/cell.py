@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from policy_engine.costs import expected_usage
 from policy_engine.explanation import (
     Status,
     Step,
@@ -18,6 +19,7 @@ from policy_engine.explanation import (
     told_json,
 )
 from policy_engine.outlook import Outlook, join
+from policy_engine.pacing import paced_route
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known, Snapshot
 from policy_engine.table import Survey, Table
@@ -34,8 +36,8 @@ _MEMO_LIMIT = 4_096
 class Cell:
     """A survey and its outlook with the JSON that receipts and replies share.
 
-    INVARIANT: a function of survey, `known`, breakers, exploration and pin alone, so that it may outlive the snapshot
-    it was made under. `seen_under` is the fingerprint of the last snapshot that was found to know the same.
+    INVARIANT: a function of survey, `known`, breakers, exploration, pin and pace alone, so that it may outlive the
+    snapshot it was made under. `seen_under` is the fingerprint of the last snapshot that was found to know the same.
     """
 
     survey: Survey
@@ -99,15 +101,29 @@ class Course:
         return canonical_text(row)
 
     @cached_property
+    def tokens(self) -> int:
+        """Prompt and completion that the served arm is expected to use."""
+        if self.option is None:
+            return 0
+        usage = expected_usage(self.survey.envelope, self.option.estimate)
+        return usage.prompt + usage.output
+
+    @cached_property
     def token_arms(self) -> tuple[TokenArm, ...]:
         return tuple([priced_arm(option.candidate.model, self.known[option.arm].generation) for option in self.line_up])
 
 
 def cell_of(
-    table: Table, survey: Survey, snapshot: Snapshot, breakers: frozenset[str], exploring: bool, pin: str | None
+    table: Table,
+    survey: Survey,
+    snapshot: Snapshot,
+    breakers: frozenset[str],
+    exploring: bool,
+    pin: str | None,
+    pace_ppm: int = 0,
 ) -> Cell:
     """The cell of a survey under a snapshot, from the table's memo where the snapshot knows nothing new of it."""
-    key = (survey.serial, breakers, exploring, pin)
+    key = (survey.serial, breakers, exploring, pin, pace_ppm)
     found = table.cells.get(key)
     if found is not None and found.seen_under == snapshot.fingerprint:
         return found
@@ -117,6 +133,8 @@ def cell_of(
         return found
     if len(table.cells) >= _MEMO_LIMIT:
         table.cells.clear()
+    if pace_ppm:
+        survey = survey._replace(route=paced_route(survey.route, pace_ppm))
     outlook = join(survey, known, breakers=breakers, exploring=exploring, pin=pin)
     found = table.cells[key] = Cell(survey, known, breakers, outlook, snapshot.fingerprint)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from policy_engine.accounts import charges
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.cell import Cell, Course, cell_of
@@ -36,7 +37,7 @@ class Circumstances:
 
     decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. half_open: arms that a
     small share of calls may try again. pin: of the request's session, its signature already verified. budgets: readings
-    of the ledgers that cover the request. lane: which policy decides and how likely that was. degraded: decided on
+    of the accounts that cover the request. lane: which policy decides and how likely that was. degraded: decided on
     stale state, so nothing is explored. state_age_ms: age of the route state.
     """
 
@@ -140,7 +141,17 @@ class Decision(NamedTuple):
             decided=self.arm if shadow else None,
             trial=None if shadow else now.lane.trial,
             trips=tuple(order.outcome for order in survey.route.failures if order.open_breaker),
+            charges=self.charges(),
         )
+
+    def charges(self) -> tuple[tuple[str, int], ...]:
+        """What it is expected to use of each account that was read for it. In shadow mode nothing: the call that is
+        served is not this one's.
+        """
+        now, course = self.circumstances, self.course
+        if self.status != "served" or self.mode == "shadow" or not now.budgets:
+            return ()
+        return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
         """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
@@ -164,7 +175,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     Precedence: gates, budget deny, budget degrade, pin, floors, rank, exploration. Status `no_candidates` when no arm
     of the route, no `until proven` arm and no fallback survives, `denied` when a budget is used up.
     """
-    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request)
+    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request, table.tier_prices)
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
@@ -172,7 +183,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     if circumstances.half_open:
         reachable = [candidate.model.arm for candidate in survey.candidates]
         breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
-    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned)
+    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned, budget.pace_ppm)
     if cell.outlook is None or budget.state == "deny":
         course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
     else:
@@ -238,11 +249,18 @@ def _clock_behind(snapshot: Snapshot, now: Circumstances) -> bool:
 def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances) -> bool:
     """Never on stale state, in audit mode, inside a tool loop, with the day's money for exploration spent, or while the
     clocks disagree, for then nobody knows what the day has cost.
+
+    The money is read from its account, and where no ledger is kept, from the snapshot.
     """
     if now.degraded or request.tool_loop or table.policy.audit == "on" or _clock_behind(snapshot, now):
         return False
     explore = survey.route.explore
-    if explore is None or explore.daily_nanodollars is None or snapshot.day != now.now_ms // _DAY_MS:
+    if explore is None or explore.daily_nanodollars is None:
+        return True
+    for reading in now.budgets:
+        if reading.scope == "explore" and reading.name == survey.route.name:
+            return reading.used is not None and reading.used < explore.daily_nanodollars
+    if snapshot.day != now.now_ms // _DAY_MS:
         return True
     return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
 

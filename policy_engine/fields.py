@@ -41,10 +41,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 class RequestError(ValueError):
     """A request that is refused; `code` is stable, the message says what would be accepted."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.details = details
 
 
 class Field(Protocol):

@@ -127,7 +127,7 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
 def _circumstances(now: Circumstances) -> str:
     found: dict[str, Any] = {
         "breakers": sorted(now.breakers),
-        "budgets": [[r.scope, r.name, r.period, r.unit, r.used] for r in now.budgets],
+        "budgets": [reading.row() for reading in now.budgets],
         "decision_id": now.decision_id,
         "degraded": now.degraded,
         "lane": now.lane.document(),

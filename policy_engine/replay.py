@@ -166,7 +166,10 @@ def _replayed(
         circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
         inline = "inline" in receipt["request"]
         for remembered in (table, None) if table else (None,):
-            tried = remembered or compile_table(known[0], _catalog(receipt), known[1], inline=inline)
+            prices = receipt["budget"].get("tiers")
+            tried = remembered or compile_table(
+                known[0], _catalog(receipt), known[1], inline=inline, tier_prices=prices
+            )
             if tried.policy_fingerprint != receipt["fingerprints"]["policy"]:
                 return ReplayVerdict(decision_id, False, "fingerprints.policy"), None
             again = _sealed_again(request, tried, snapshot, circumstances)

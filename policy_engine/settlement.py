@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy_engine.accounts import Charge, settled
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
@@ -26,7 +27,6 @@ __all__ = [
     "LaneTally",
     "MarkerKey",
     "Settlement",
-    "Spend",
     "State",
     "Telemetry",
     "outcome_record",
@@ -78,16 +78,6 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
-    """Nano-dollars that exploration cost a route on a UTC day (days since 1970)."""
-
-    tenant: str
-    route: str
-    day: int
-    nanodollars: int
-
-
-@dataclass(frozen=True, slots=True)
 class LaneTally:
     """What a field adds to a lane of a trial."""
 
@@ -99,14 +89,17 @@ class LaneTally:
 class Effect:
     """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
 
-    `tally`: what it adds to the lane that a stop-loss watches, where the decision was drawn for one.
+    `charges`: what the decision's accounts are to be charged beyond what was expected, or less than nothing; `day` is
+    the decision's (UTC, since 1970). `tally`: what it adds to the lane that a stop-loss watches, where the decision was
+    drawn for one.
     """
 
     marker: MarkerKey
     record_id: str
     cell: CellKey
     sums: Sums
-    spend: Spend | None
+    charges: tuple[Charge, ...]
+    day: int
     expires_ms: int
     tally: LaneTally | None = None
 
@@ -208,12 +201,10 @@ def _effect(
     telemetry: Telemetry, claims: TokenClaims, arm: TokenArm, field: Field, limit_ms: int, cost: int | None
 ) -> Effect:
     record, at_ms = telemetry.record, claims.at_ms
-    spend = None
+    charges: tuple[Charge, ...] = ()
     if field == "outcome":
         sums = outcome_sums(record, at_ms, claims.trips) | ({"k": cost} if cost else {})
-        # In shadow what was explored is a thought; the old path's cost is nobody's exploration.
-        if claims.explored and cost and claims.decided is None:
-            spend = Spend(claims.tenant, claims.route, at_ms // DAY_MS, cost)
+        charges = settled(claims.charges, record, cost)
     else:
         assert record.quality_ppm is not None
         sums = quality_sums(record.quality_ppm, at_ms)
@@ -222,7 +213,8 @@ def _effect(
         record_id=telemetry.record_id,
         cell=CellKey(claims.tenant, claims.cluster, claims.task, arm.arm, arm.generation, epoch_of(at_ms)),
         sums=sums,
-        spend=spend,
+        charges=charges,
+        day=at_ms // DAY_MS,
         expires_ms=at_ms + limit_ms + _REDELIVERY_MS,
         tally=_tally(claims, record, field),
     )

@@ -16,9 +16,12 @@ from dataclasses import astuple, dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from policy_engine.accounts import read_key
 from policy_engine.aliases import Alias, alias_of
 from policy_engine.breakers import Breaker, Counts, Pulse, advanced, totals
 from policy_engine.estimate import Belief
+from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
+from policy_engine.pacing import advanced_paces
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow
 from policy_engine.stop_loss import compared
@@ -40,6 +43,7 @@ __all__ = [
     "state_from_document",
     "unpack_state",
     "watched_trials",
+    "with_accounts",
     "with_alias",
     "with_overlay",
     "with_policy",
@@ -68,6 +72,8 @@ class PublishedPolicy:
 @dataclass(frozen=True, slots=True)
 class RouteState:
     """The state of one tenant. `aliases`: fingerprints and shares by policy name. `overlay`: its own catalog rows.
+    `settled`: what telemetry found decisions to have used beyond what was expected, by account and running period.
+    `paces`: by how much a dollar of a budget counts for more than itself (ppm), as of `paced_ms`.
 
     `breakers` of arms that are open or half open, `pulses` the counters they were judged by. `stopped`: when each
     canary lane was stopped for its losses, by the lane's key. `version` counts revisions from 1; 0 is the state of a
@@ -83,6 +89,10 @@ class RouteState:
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
     stopped: Mapping[str, int] = field(default_factory=dict)
+    settled: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    paces: Mapping[str, int] = field(default_factory=dict)
+    paced_ms: int = 0
 
 
 def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy) -> RouteState:
@@ -113,6 +123,21 @@ def with_snapshot(state: RouteState, snapshot: Snapshot) -> RouteState:
     if 0 <= ahead <= _JUMPED_MS or (ahead < 0 and _estimates(snapshot) == _estimates(state.snapshot)):
         return state
     return replace(state, snapshot=snapshot)
+
+
+def with_accounts(
+    state: RouteState, taken: Mapping[str, int], settled: Mapping[str, int], limits: Limits, now_ms: int
+) -> RouteState:
+    """Take over what was settled in the periods of `now_ms` or later, and the tenant's limits; pace its budgets by what
+    they have used, which is what was `taken` and what was settled.
+    """
+    running = {key: amount for key, amount in sorted(settled.items()) if amount and _running(key, now_ms)}
+    budgets = [budget for published in state.policies.values() for budget in published.policy.budgets]
+    used = {key: amount + running.get(key, 0) for key, amount in taken.items()}
+    paces = advanced_paces(state.paces, budgets, used, state.paced_ms, now_ms)
+    if running == state.settled and limits == state.limits and paces == state.paces:
+        return state
+    return replace(state, settled=running, limits=limits, paces=paces, paced_ms=now_ms)
 
 
 def with_statistics(
@@ -197,12 +222,16 @@ def state_document(state: RouteState) -> dict[str, Any]:
         "aliases": {name: [list(share) for share in alias] for name, alias in state.aliases.items()},
         "breakers": {arm: list(astuple(breaker)) for arm, breaker in state.breakers.items()},
         "format": _FORMAT,
+        "limits": limits_document(state.limits),
+        "paced_ms": state.paced_ms,
+        "paces": dict(state.paces),
         "overlay": [model_document(model) for model in state.overlay],
         "policies": {
             fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
             for fingerprint, published in state.policies.items()
         },
         "pulses": {arm: [*astuple(pulse.seen), *astuple(pulse.recent)] for arm, pulse in state.pulses.items()},
+        "settled": dict(state.settled),
         "snapshot": snapshot_document(state.snapshot),
         "stopped": dict(state.stopped),
         "tenant": state.tenant,
@@ -230,7 +259,16 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         breakers={arm: Breaker(*row) for arm, row in document["breakers"].items()},
         pulses={arm: Pulse(Counts(*row[:3]), Counts(*row[3:])) for arm, row in document["pulses"].items()},
         stopped=document["stopped"],
+        settled=document["settled"],
+        limits=limits_from_document(document["limits"]),
+        paces=document["paces"],
+        paced_ms=document["paced_ms"],
     )
+
+
+def _running(key: str, now_ms: int) -> bool:
+    account, index = read_key(key)
+    return index >= account.period_at(now_ms)
 
 
 def _with_breakers(state: RouteState, rows: Iterable[CellRow], now_ms: int) -> RouteState:

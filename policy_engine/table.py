@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Survey", "Table", "compile_table"]
 
 _MEMO_LIMIT = 4_096
+# Dearer than any tier that has an arm to serve with.
+_NOBODY_SERVES = 1 << 50
 _ABSENT = (Reason("catalog", "absent", None, ()),)
 _NOT_ASKED = (Reason("candidates of the request", "violated", None, ()),)
 
@@ -79,7 +81,14 @@ class _Roster:
 class Table:
     """What `decide` evaluates. Holds memos only: equal inputs give equal answers whether they are warm or not."""
 
-    def __init__(self, policy: Policy, catalog: Catalog, lines: Mapping[str, int], cost_cap: int | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        catalog: Catalog,
+        lines: Mapping[str, int],
+        cost_cap: int | None = None,
+        tier_prices: Mapping[str, int] | None = None,
+    ) -> None:
         self.policy = policy
         self._cost_cap = cost_cap
         self.catalog = catalog
@@ -88,6 +97,8 @@ class Table:
         self._lines = lines
         self._tasks = frozenset(policy.tasks)
         self._tiers = {tier.name: tier.arms for tier in policy.tiers}
+        #: What the dearest arm of each tier asks for a token in and one out, pico-dollars.
+        self.tier_prices = tier_prices or {name: _dearest(arms, catalog) for name, arms in self._tiers.items()}
         routes = (*policy.routes, policy.default)
         self._routes = tuple((route, compile_expr(route.when)) for route in routes)
         models = {arm: model.facts() for arm in _arms(policy) if (model := catalog.models.get(arm)) is not None}
@@ -228,15 +239,26 @@ class Table:
 
 
 def compile_table(
-    policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None, *, inline: bool = False
+    policy: Policy,
+    catalog: Catalog,
+    lines: Mapping[str, int] | None = None,
+    *,
+    inline: bool = False,
+    tier_prices: Mapping[str, int] | None = None,
 ) -> Table:
     """Compile once per (policy, catalog).
 
     `lines` maps gate reasons and `route:NAME` to source lines, for reasons only. An inline policy is bound by the cost
-    of the guard it was narrowed with; a published policy's own guard binds others, not itself.
+    of the guard it was narrowed with; a published policy's own guard binds others, not itself. `tier_prices`: as a
+    receipt records them, whose catalog rows are those of its candidates alone.
     """
     cost_cap = policy.guard.cost_nanodollars if inline and policy.guard else None
-    return Table(policy, catalog, lines or {}, cost_cap)
+    return Table(policy, catalog, lines or {}, cost_cap, tier_prices)
+
+
+def _dearest(arms: tuple[str, ...], catalog: Catalog) -> int:
+    rows = [catalog.models[arm] for arm in arms if arm in catalog.models]
+    return max((row.price_in + row.price_out for row in rows), default=_NOBODY_SERVES)
 
 
 def _arms(policy: Policy) -> dict[str, None]:

@@ -85,6 +85,7 @@ class TokenClaims:
 
     `decided`: in shadow, the arm that would have served; then `arms` holds every candidate behind the plan's. `trial`:
     the lane whose stop-loss counts the decision. `trips`: outcomes after which the route says `open breaker`.
+    `charges`: what it was expected to use of each account (`accounts.py`), by key.
     """
 
     tenant: str
@@ -99,6 +100,7 @@ class TokenClaims:
     decided: str | None = None
     trial: TrialLane | None = None
     trips: tuple[str, ...] = ()
+    charges: tuple[tuple[str, int], ...] = ()
 
 
 def mint(claims: TokenClaims, keys: SigningKeys) -> str:
@@ -138,6 +140,7 @@ def verify(token: str, keys: SigningKeys) -> TokenClaims:
         decided=seldom.get("decided"),
         trial=TrialLane(*seldom["trial"]) if "trial" in seldom else None,
         trips=tuple(seldom.get("trips", ())),
+        charges=tuple((key, amount) for key, amount in seldom.get("charges", ())),
     )
 
 
@@ -173,6 +176,8 @@ def _seldom(claims: TokenClaims) -> dict[str, object]:
         found["trial"] = [claims.trial.trial, claims.trial.lane]
     if claims.trips:
         found["trips"] = list(claims.trips)
+    if claims.charges:
+        found["charges"] = [list(charge) for charge in claims.charges]
     return found
 
 

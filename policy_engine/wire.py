@@ -47,11 +47,14 @@ __all__ = [
     "RECEIPTS",
     "RECORD",
     "ROUTE",
+    "STORED_PIN",
     "TELEMETRY",
     "PublishRequest",
     "RequestError",
     "RouteRequest",
+    "TelemetryBatch",
     "TelemetryRecord",
+    "conflict",
     "parse_alias",
     "parse_publish",
     "parse_receipts",
@@ -59,6 +62,7 @@ __all__ = [
     "parse_telemetry",
     "record_from_wire",
     "record_to_wire",
+    "too_many",
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
@@ -71,12 +75,17 @@ MAX_PUBLISH_BYTES = 6 * 64 * 1024 + 1024
 MAX_ALIAS_BYTES = 4 * 1024
 _MAX_COUNT = 100_000_000  # tokens, milliseconds: far above any call, far below what would overflow a decayed sum
 
+#: In the place of a pin: it is kept by the service.
+STORED_PIN = "stored"
+
 POLICY_NAME = Text(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*", 96, "a policy name such as `acme/support`")
 _SLUG = Text(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}", 48, "a slug of letters, digits, `-`, `_`")
 _ARM = Text(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*", 120, "an arm id such as `anthropic/claude-haiku-4-5`")
 _KEY = Text(r"[A-Za-z0-9_.:-]{1,64}", 64, "1 to 64 letters, digits, `_.:-`")
 _TOKEN = Text(r"[A-Za-z0-9._-]{16,16384}", 16_384, "the decision token of the route reply")
-_PIN = Text(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", 1024, "the pin of an earlier reply")
+_PIN = Text(
+    r"stored|pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", 1024, "the pin of an earlier reply, or `stored`"
+)
 _RECEIPT = Text(
     r"receipt\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", MAX_RECEIPTS_BYTES, "a receipt as a reply carried it"
 )
@@ -129,7 +138,9 @@ RECORD = Form(
     any_of=("outcome", "quality"),
 )
 #: The body of `POST /v1/telemetry`.
-TELEMETRY = Form("the request", {"records": Each(RECORD, MAX_TELEMETRY_RECORDS)}, required=("records",))
+TELEMETRY = Form(
+    "the request", {"records": Each(RECORD, MAX_TELEMETRY_RECORDS), "idempotency_key": _KEY}, required=("records",)
+)
 #: The body of `POST /v1/policies/NAME`.
 PUBLISH = Form("the request", {"source": Prose(), "dry_run": Truth()}, required=("source",))
 #: The body of `POST /v1/aliases/NAME`; an empty one asks where the name leads.
@@ -149,8 +160,8 @@ RECEIPTS = Form(
 class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
-    `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
-    calls. `carry_receipt`: where no receipt can be kept, the caller takes it along and submits it later.
+    `attributes` in name order. `pin` is the token a session carries, or STORED_PIN. `tool_loop`: the call continues a
+    chain of tool calls. `carry_receipt`: where no receipt can be kept, the caller takes it along and submits it later.
     """
 
     envelope: Envelope
@@ -207,11 +218,32 @@ class TelemetryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetryBatch:
+    """One admitted batch of telemetry. The same `idempotency_key` stands for the same records."""
+
+    records: tuple[TelemetryRecord, ...]
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PublishRequest:
     """A policy's text; `dry_run`: say what is wrong with it and store nothing."""
 
     source: str
     dry_run: bool = False
+
+
+def conflict() -> RequestError:
+    """What answers a key that came before with something else."""
+    message = "`idempotency_key` came with another request within the last 24 hours; use a new key for a new request"
+    return RequestError(409, "idempotency_conflict", message)
+
+
+def too_many(most: int, wait_ms: int) -> RequestError:
+    """What answers a tenant that has asked more often in this minute than it may."""
+    wait_s = -(-wait_ms // 1000)
+    message = f"this tenant may ask {most} times a minute; ask again in {wait_s} s"
+    return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
 
 
 def parse_route(body: bytes) -> RouteRequest:
@@ -222,12 +254,18 @@ def parse_route(body: bytes) -> RouteRequest:
     found = ROUTE.read(_parsed(body, MAX_ROUTE_BYTES))
     if "candidates" in found:
         found["candidates"] = tuple(sorted(set(found["candidates"])))
+    if found.get("pin") == STORED_PIN and "session" not in found:
+        raise RequestError(400, "missing_field", "`session` must be given: it is what a stored pin is kept under")
     return RouteRequest(inline=found.pop("ir", None), **found)
 
 
-def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
-    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`; the whole batch is refused if one record is bad."""
-    return [_record(found) for found in TELEMETRY.read(_parsed(body, MAX_TELEMETRY_BYTES))["records"]]
+def parse_telemetry(body: bytes) -> TelemetryBatch:
+    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`, with an `idempotency_key` or without.
+
+    The whole batch is refused if one record is bad.
+    """
+    found = TELEMETRY.read(_parsed(body, MAX_TELEMETRY_BYTES))
+    return TelemetryBatch(tuple(_record(record) for record in found["records"]), found.get("idempotency_key"))
 
 
 def parse_publish(body: bytes) -> PublishRequest:

@@ -15,6 +15,7 @@ from policy_client.transport import Transport
 
 ENVELOPE = build_envelope(task_type="label", context_tokens=900, estimated_tokens=300)
 HOLDING = (
+    "LedgerTable",
     "RecordsBucket",
     "RecordsDeadLetterQueue",
     "RecordsQueue",
@@ -103,6 +104,7 @@ def _live(stack, clock, running):
         running[0] = "RouteRole"
         replies = [client.route(policy="acme/support", envelope=ENVELOPE) for _ in range(20)]
         assert any(reply.explored for reply in replies)
+        client.route(policy="acme/support", envelope=ENVELOPE, idempotency_key="once")
         running[0] = "IngestRole"
         for reply in replies:
             client.telemetry(reply, outcome="ok", input_tokens=90, output_tokens=9, quality=0.9)

@@ -1,6 +1,7 @@
 """What the deployed stack promises, read off the template as SAM transforms it (emulators drop half of these)."""
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -102,6 +103,43 @@ def test_the_public_may_call_only_through_the_urls_and_only_in_hmac_mode(templat
         granted = permission["Properties"]
         by_url = granted.get("FunctionUrlAuthType") == "NONE" or granted.get("InvokedViaFunctionUrl") is True
         assert by_url, permission
+
+
+def test_one_foreign_principal_may_ask_and_report_by_url_and_do_nothing_else(template: Template) -> None:
+    foreign = {
+        name: each["Properties"]
+        for name, each in of(template, "Lambda::Permission").items()
+        if each.get("Condition") == "ForeignCallers"
+    }
+    found = {(each["FunctionName"]["Ref"], each["Action"]) for each in foreign.values()}
+    aliases = {f"{name}FunctionAliaslive" for name in ("Route", "Ingest")}
+    assert found == {(a, action) for a in aliases for action in ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")}
+    for each in foreign.values():
+        assert each["Principal"] == {"Ref": "CallerPrincipal"}
+        by_url = each.get("FunctionUrlAuthType") == "AWS_IAM" or each.get("InvokedViaFunctionUrl") is True
+        assert by_url, each
+    parameter = template.document["Parameters"]["CallerPrincipal"]
+    assert parameter["Default"] == ""
+    assert template.document["Conditions"]["ForeignCallers"] == {
+        "Fn::And": [
+            {"Fn::Equals": [{"Ref": "AuthType"}, "AWS_IAM"]},
+            {"Fn::Not": [{"Fn::Equals": [{"Ref": "CallerPrincipal"}, ""]}]},
+        ]
+    }
+    accepted = ("", "222222222222", "arn:aws:iam::222222222222:role/app/caller")
+    assert all(re.fullmatch(parameter["AllowedPattern"], each) for each in accepted)
+    assert not any(re.fullmatch(parameter["AllowedPattern"], each) for each in ("*", "acme", "arn:aws:s3:::bucket"))
+
+
+def test_the_request_path_writes_the_ledger_and_nothing_that_decides(template: Template) -> None:
+    """Neither policies nor statistics: no bug that strangers can reach changes what was published or learned."""
+    for role in ("RouteRole", "IngestRole"):
+        writes = {
+            resource
+            for action, resource in grants(template, role)
+            if action in ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+        }
+        assert {each for each in writes if "Ledger" in each} == writes, role
 
 
 def test_callers_get_both_permissions_that_a_function_url_wants(template: Template) -> None:

@@ -22,6 +22,7 @@ from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import Revision, StateStore
 from policy_engine.aliases import alias_of
+from policy_engine.limits import Limits
 from policy_engine.state import RouteState, state_catalog, with_policy
 from policy_engine.wire import POLICY_NAME, RequestError, parse_publish
 from policy_lang.compiler import Compilation, compile_policy
@@ -38,6 +39,7 @@ class Publisher:
 
     def __init__(self, registry: Registry, state: StateStore, backups: Backups) -> None:
         self._authenticator = Authenticator(registry)
+        self._registry = registry
         self._state = state
         self._backups = backups
 
@@ -58,8 +60,10 @@ class Publisher:
         facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
+        limits = self._registry.limits(tenant)
+        _check_room(state, name, limits)
         if not wanted.dry_run:
-            state = self._published(tenant, compiled, request.now_ms)
+            state = self._published(tenant, compiled, limits, request.now_ms)
         document = {
             "name": name,
             "fingerprint": compiled.fingerprint,
@@ -79,7 +83,7 @@ class Publisher:
             return replace(reply, facts={**reply.facts, "backup": outage.code})
         return reply
 
-    def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
+    def _published(self, tenant: str, compiled: Compilation, limits: Limits, now_ms: int) -> RouteState:
         assert compiled.policy is not None
         assert compiled.fingerprint is not None
         fingerprint, name = compiled.fingerprint, compiled.policy.name
@@ -93,6 +97,7 @@ class Publisher:
         item = {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms}
 
         def change(state: RouteState) -> Revision:
+            _check_room(state, name, limits)
             alias = read_alias(self._state, tenant, name).moved(alias_of(fingerprint), now_ms)
             return Revision(with_policy(state, fingerprint, kept), (item, alias.item(tenant, name)))
 
@@ -127,6 +132,13 @@ def _policy_name(request: Request) -> tuple[str, str]:
     if request.method != "POST":
         raise RequestError(405, "method_not_allowed", f"it is `POST {prefix}<name>`")
     return prefix, name
+
+
+def _check_room(state: RouteState, name: str, limits: Limits) -> None:
+    """RequestError 409 for a new name when the tenant has published as many as it may."""
+    if name not in state.aliases and len(state.aliases) >= limits.policies:
+        message = f"this tenant has published {len(state.aliases)} policies and may publish {limits.policies}"
+        raise RequestError(409, "too_many_policies", f"{message}; use one of its names, or have the limit raised")
 
 
 def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
+from functions.route.metering import Meter
 from functions.route.receipts import Receipts
+from functions.route.replies import Replies
+from functions.route.sessions import Sessions
 from functions.route.states import States, View
 from functions.route.tables import Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
+from functions.stores.ledger import Ledger
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Registry
@@ -24,9 +28,9 @@ from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
 from policy_engine.breakers import standing
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
-from policy_engine.pins import Pin, mint_pin, verify_pin
+from policy_engine.limits import booked_cluster
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
-from policy_engine.token import SigningKeys, TokenError, mint
+from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
 from policy_lang.catalog import default_catalog
 
@@ -45,6 +49,7 @@ class RouteStores:
     backups: Backups
     receipts: Receipts
     keys: KeyRing
+    ledger: Ledger
 
 
 class Router:
@@ -55,6 +60,9 @@ class Router:
         self._authenticator = Authenticator(stores.registry, stores.backups)
         self._states = States(stores.state, stores.backups, state_max_age_ms)
         self._tables = Tables()
+        self._meter = Meter(stores.ledger)
+        self._replies = Replies(stores.ledger)
+        self._sessions = Sessions(stores.ledger)
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request; RequestError and StoreError where there is none."""
@@ -66,6 +74,12 @@ class Router:
         if request.path == CARRIED_PATH:
             return self._returned(tenant, request)
         wanted = parse_route(request.body)
+        given = self._replies.given(tenant, wanted, request.now_ms)
+        if given is not None:
+            return given
+        return self._replies.keep(tenant, wanted, self._decided(request, tenant, wanted), request.now_ms)
+
+    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
@@ -77,7 +91,8 @@ class Router:
             now_ms=request.now_ms,
             breakers=breakers,
             half_open=half_open,
-            pin=_pin(wanted, tenant, keys),
+            pin=self._sessions.pin(wanted, tenant, keys),
+            budgets=self._meter.readings(wanted, table, view, tenant, request.now_ms),
             lane=lane,
             degraded=view.degraded,
             state_age_ms=view.age_ms,
@@ -86,8 +101,9 @@ class Router:
         carried = self._kept(wanted, decision, view, keys)
         if decision.status != "served":
             return _nobody(decision, carried)
-        pin = decision.pin(wanted.session)
-        answer = reply(decision, mint(decision.claims(), keys), mint_pin(pin, keys) if pin else None)
+        self._meter.charge(decision)
+        pin = self._sessions.hand_on(wanted, circumstances.pin, decision.pin(wanted.session), keys)
+        answer = reply(decision, mint(_booked(decision, view), keys), pin)
         if carried:
             answer = f'{answer[:-1]},"receipt":"{carried}"}}'
         return Reply(200, answer, _facts(decision, carried), _counts(decision, carried))
@@ -131,27 +147,20 @@ def router() -> Router:
             Queue(sqs, settings.records_queue_url, "receipt_unavailable"), Spool(s3, settings.state_bucket)
         ),
         keys=keys,
+        ledger=Ledger(dynamodb, settings.ledger_table),
     )
     return Router(stores, settings.state_max_age_ms)
+
+
+def _booked(decision: Decision, view: View) -> TokenClaims:
+    """The claims of a decision, under the cluster whose cell it teaches."""
+    claims, state = decision.claims(), view.state
+    return replace(claims, cluster=booked_cluster(claims.cluster, claims.task, state.snapshot, state.limits))
 
 
 def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
     entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
     return decision_id_for(request.now_ms, entropy.encode())
-
-
-def _pin(wanted: RouteRequest, tenant: str, keys: SigningKeys) -> Pin | None:
-    """The pin that came with the request, checked; RequestError when it is forged or another tenant's or session's."""
-    if wanted.pin is None:
-        return None
-    try:
-        pin = verify_pin(wanted.pin, keys)
-    except TokenError as problem:
-        raise RequestError(400, "invalid_pin", f"`pin` is not one that a reply carried: {problem.code}") from None
-    if (pin.tenant, pin.session) != (tenant, wanted.session):
-        message = "`pin` belongs to another session; send it with the session it was given to"
-        raise RequestError(400, "invalid_pin", message)
-    return pin
 
 
 _REFUSALS = {

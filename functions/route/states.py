@@ -24,13 +24,14 @@ _HELD_TENANTS = 128
 @dataclass(frozen=True, slots=True)
 class View:
     """A tenant's state and its catalog at the prices of the day, how old they are, and whether older than they
-    should be.
+    should be. `moved`: it was read anew for this request.
     """
 
     state: RouteState
     catalog: Catalog
     age_ms: int
     degraded: bool
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,11 @@ class States:
 
     def view(self, tenant: str, now_ms: int) -> View:
         """The state to decide on; StoreError where there is none that is young enough and none can be read."""
-        held = self._held.get(tenant)
+        held = before = self._held.get(tenant)
         if held is None or held.failed_ms is not None or abs(now_ms - held.read_ms) > self._max_age_ms:
             held = self._held.put(tenant, self._refreshed(tenant, held, now_ms))
-        return View(held.state, held.catalog, abs(now_ms - held.read_ms), held.failed_ms is not None)
+        moved = before is None or before.state is not held.state
+        return View(held.state, held.catalog, abs(now_ms - held.read_ms), held.failed_ms is not None, moved)
 
     def _refreshed(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
         if held is not None and held.failed_ms is not None and abs(now_ms - held.failed_ms) < _RETRY_MS:

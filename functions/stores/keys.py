@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from functions.stores.items import Value
-from policy_engine.settlement import CellKey, MarkerKey, Spend
+from policy_engine.settlement import CellKey, MarkerKey
 from policy_engine.trials import TrialLane
 
 __all__ = [
     "BACKUP_SHARDS",
     "SHARDS",
+    "Key",
+    "accounts_key",
     "alias_key",
     "backup_shard",
     "bundle_object",
@@ -33,11 +35,13 @@ __all__ = [
     "policy_key",
     "policy_object",
     "records_prefix",
+    "reply_key",
+    "session_key",
+    "settled_key",
+    "settled_partition",
     "shard_of",
     "shared_priors_object",
     "signature_key",
-    "spend_key",
-    "spend_partition",
     "spool_object",
     "spool_prefix",
     "state_object",
@@ -107,12 +111,25 @@ def marker_of(key: Key) -> MarkerKey:
     return MarkerKey(tenant, decision_id, int(hop), "outcome" if field == "outcome" else "quality")
 
 
-def spend_partition(tenant: str) -> str:
-    return f"{tenant}#spend"
+def settled_partition(tenant: str) -> str:
+    return f"{tenant}#settled"
 
 
-def spend_key(spend: Spend) -> Key:
-    return {"pk": spend_partition(spend.tenant), "sk": f"{spend.day}#{spend.route}"}
+def settled_key(tenant: str, day: int, shard: int) -> Key:
+    # Days since 1970 have five digits until 2243, so that they sort as they come.
+    return {"pk": settled_partition(tenant), "sk": f"{day}#{shard}"}
+
+
+def accounts_key(tenant: str) -> Key:
+    return {"pk": f"{tenant}#accounts", "sk": "-"}
+
+
+def reply_key(tenant: str, door: str, name: str) -> Key:
+    return {"pk": f"{tenant}#{door}#{name}", "sk": "-"}
+
+
+def session_key(tenant: str, name: str) -> Key:
+    return {"pk": f"{tenant}#session#{name}", "sk": "-"}
 
 
 def tally_key(tenant: str, shard: int, lane: TrialLane) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
+from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -38,6 +40,7 @@ class Member:
 
     tenant: str
     shares_priors: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Registry:
@@ -52,6 +55,12 @@ class Registry:
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
         return _credential(decoded(answer["Item"])) if "Item" in answer else None
+
+    def limits(self, tenant: str) -> Limits:
+        """What a tenant may take; the defaults where its registration says nothing."""
+        with reaching(_CODE, "the tenant registry"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
+        return _limits(decoded(answer["Item"])) if "Item" in answer else DEFAULT_LIMITS
 
     def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
         """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
@@ -91,7 +100,7 @@ class Registry:
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
             items = [decoded(item) for page in pages for item in page["Items"]]
-        return [Member(item["sk"], bool(item.get("shares_priors", 0))) for item in items]
+        return [Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item)) for item in items]
 
     def tenants(self) -> list[str]:
         """Names of every enrolled tenant."""
@@ -113,27 +122,60 @@ class Registry:
                     raise
                 raise ValueError(f"no tenant `{tenant}` is enrolled") from None
 
-    def enrol(self, tenant: str, *, principals: Sequence[str] = (), keys: Mapping[str, bytes] | None = None) -> None:
-        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it.
+    def enrol(
+        self,
+        tenant: str,
+        *,
+        principals: Sequence[str] = (),
+        keys: Mapping[str, bytes] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it, and what it may take.
 
-        Enrolling again adds credentials; one that another tenant held moves to this one. ValueError for a bad name.
+        Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
+        before stay. ValueError for a bad name.
         """
         if not _TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
-        items: list[dict[str, Value]] = []
         holder = {"tenant": tenant, "status": "active"}
-        items += [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
+        items: list[dict[str, Value]] = [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
+        puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
         with reaching(_CODE, "the tenant registry"):
-            # Not a put: enrolling again must not undo what was said of the tenant since.
-            member: Any = {
-                "TableName": self._table,
-                "Key": encoded(tenant_key(tenant)),
-                "UpdateExpression": "SET enrolled = :yes",
-                "ExpressionAttributeValues": encoded({":yes": 1}),
-            }
-            puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
-            self._dynamodb.transact_write_items(TransactItems=[{"Update": member}, *puts])
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._member(tenant, limits)}, *puts])
+
+    def suspend(self, tenant: str, kind: CredentialKind, name: str) -> None:
+        """Take a credential away; enrolling it again gives it back. ValueError for one that the tenant has not."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(credential_key(kind, name)),
+                    UpdateExpression="SET #status = :status",
+                    ConditionExpression="tenant = :tenant",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues=encoded({":status": "suspended", ":tenant": tenant}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no such credential of `{tenant}`: {name}") from None
+
+    def _member(self, tenant: str, limits: Limits | None) -> Any:
+        """Not a put: enrolling again must not undo what was said of the tenant since."""
+        kept = ":limits" if limits else "if_not_exists(#limits, :limits)"
+        document = limits_document(limits) if limits else {}
+        return {
+            "TableName": self._table,
+            "Key": encoded(tenant_key(tenant)),
+            "UpdateExpression": f"SET #limits = {kept}",
+            "ExpressionAttributeNames": {"#limits": "limits"},
+            "ExpressionAttributeValues": encoded({":limits": json.dumps(document)}),
+        }
+
+
+def _limits(item: Mapping[str, Any]) -> Limits:
+    return limits_from_document(json.loads(item.get("limits", "{}")))
 
 
 def _credential(item: Mapping[str, Any]) -> Credential:

@@ -7,6 +7,7 @@ in between (a lost reply, a crash, a message delivered five times) either both a
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,12 @@ from functions.stores.keys import (
     cell_partition,
     marker_key,
     marker_of,
+    settled_key,
+    settled_partition,
     shard_of,
-    spend_key,
-    spend_partition,
     tally_key,
 )
-from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey, Spend
+from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey
 from policy_engine.statistics import CellRow, Sums, merge_sums
 from policy_engine.trials import Tally, TrialLane
 
@@ -40,8 +41,10 @@ MAX_TRANSACTION_ITEMS = 100
 _CODE = "statistics_unavailable"
 _PAUSES_S = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 _BUSY = frozenset(("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"))
-_SPEND_KEPT_MS = 35 * 24 * 3600 * 1000
-_DAY_MS = 24 * 3600 * 1000
+_DAY_S = 24 * 3600
+_LONGEST_PERIOD_DAYS = 31
+_SETTLED_KEPT_DAYS = 40
+_Place = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class _Additions:
     """
 
     cells: Mapping[CellKey, Sums]
-    spends: Mapping[tuple[str, str, int], int]
+    settled: Mapping[_Place, Mapping[str, int]]
     tallies: Mapping[_TallyItem, tuple[Sums, int]]
 
 
@@ -112,11 +115,15 @@ class StatisticsStore:
             for item in (decoded(item) for page in pages for item in page["Items"]):
                 yield marker_of(item), item["record_id"]
 
-    def spent(self, tenant: str, now_ms: int) -> dict[str, int]:
-        """Nano-dollars of exploration on the UTC day of `now_ms`, by route."""
-        prefix = f"{now_ms // _DAY_MS}#"
-        items = self._query(spend_partition(tenant), prefix)
-        return {item["sk"].removeprefix(prefix): item["n"] for item in items}
+    def settled(self, tenant: str, now_ms: int) -> dict[str, int]:
+        """What telemetry found a tenant's decisions to have used beyond what was expected, by account and period, over
+        the days that a period of `now_ms` can have.
+        """
+        total: Counter[str] = Counter()
+        first = now_ms // 1000 // _DAY_S - _LONGEST_PERIOD_DAYS
+        for item in self._query(settled_partition(tenant), f"{first}", "sk >= :from"):
+            total.update({name: amount for name, amount in item.items() if "@" in name})
+        return dict(total)
 
     def tallies(self, tenant: str) -> dict[TrialLane, Tally]:
         """What the lanes of a tenant's trials have come to, their shards added up."""
@@ -167,7 +174,7 @@ class StatisticsStore:
     def _updates(self, additions: _Additions) -> list[Any]:
         updates = [self._cell_update(cell, sums) for cell, sums in additions.cells.items()]
         updates += [self._tally_update(item, *added) for item, added in additions.tallies.items()]
-        return updates + [self._spend_update(Spend(*where, n)) for where, n in additions.spends.items()]
+        return updates + [self._settling(place, amounts) for place, amounts in additions.settled.items()]
 
     def _cell_update(self, cell: CellKey, sums: Sums) -> Any:
         return self._addition(cell_key(cell), sums, task=cell.task)
@@ -191,22 +198,27 @@ class StatisticsStore:
             }
         }
 
-    def _spend_update(self, spend: Spend) -> Any:
-        expires = (spend.day * _DAY_MS + _SPEND_KEPT_MS) // 1000
+    def _settling(self, place: _Place, amounts: Mapping[str, int]) -> Any:
+        names = {f"#{position}": key for position, key in enumerate(amounts)}
+        values = {f":{position}": amount for position, amount in enumerate(amounts.values())}
+        added = ", ".join(f"#{position} :{position}" for position in range(len(amounts)))
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": encoded(spend_key(spend)),
-                "UpdateExpression": "SET expires_at = :expires ADD n :n",
-                "ExpressionAttributeValues": encoded({":expires": expires, ":n": spend.nanodollars}),
+                "Key": encoded(settled_key(*place)),
+                "UpdateExpression": f"SET expires_at = :expires ADD {added}",
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": encoded(
+                    {":expires": (place[1] + _SETTLED_KEPT_DAYS) * _DAY_S, **values},
+                ),
             }
         }
 
-    def _query(self, partition: str, prefix: str) -> Iterator[dict[str, Any]]:
+    def _query(self, partition: str, start: str, which: str = "begins_with(sk, :from)") -> Iterator[dict[str, Any]]:
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
-            ExpressionAttributeValues=encoded({":pk": partition, ":prefix": prefix}),
+            KeyConditionExpression=f"pk = :pk AND {which}",
+            ExpressionAttributeValues=encoded({":pk": partition, ":from": start}),
         )
         with reaching(_CODE, "the statistics table"):
             for page in pages:
@@ -215,10 +227,12 @@ class StatisticsStore:
 
 
 def transactions(effects: Sequence[Effect]) -> Iterator[list[Effect]]:
-    """`effects` in groups that fit one transaction each, cell by cell, so that a cell is written rarely."""
+    """`effects` in groups that fit one transaction each, shard by shard and cell by cell, so that each is written
+    rarely.
+    """
     group: list[Effect] = []
     items: set[object] = set()
-    for effect in sorted(effects, key=_place):
+    for effect in sorted(effects, key=_order):
         needed = _items(effect)
         if group and len(items | needed) > MAX_TRANSACTION_ITEMS:
             yield group
@@ -229,17 +243,25 @@ def transactions(effects: Sequence[Effect]) -> Iterator[list[Effect]]:
         yield group
 
 
-def _place(effect: Effect) -> tuple[str, ...]:
+def _order(effect: Effect) -> tuple[str, ...]:
     cell, marker = effect.cell, effect.marker
-    return (cell.tenant, cell.cluster, cell.arm, marker.decision_id, str(marker.hop), marker.field)
+    return (
+        cell.tenant,
+        str(shard_of(cell.cluster)),
+        cell.cluster,
+        cell.arm,
+        marker.decision_id,
+        str(marker.hop),
+        marker.field,
+    )
 
 
 def _items(effect: Effect) -> set[object]:
     needed: set[object] = {effect.marker}
     if effect.sums:
         needed.add(effect.cell)
-    if effect.spend:
-        needed.add(_where(effect.spend))
+    if effect.charges:
+        needed.add(_place(effect))
     if effect.tally:
         needed.add(_tally_item(effect, effect.tally))
     return needed
@@ -247,19 +269,18 @@ def _items(effect: Effect) -> set[object]:
 
 def _additions(effects: Sequence[Effect]) -> _Additions:
     cells: dict[CellKey, list[Sums]] = {}
-    spends: dict[tuple[str, str, int], int] = {}
+    settled: dict[_Place, Counter[str]] = defaultdict(Counter)
     tallies: dict[_TallyItem, list[Effect]] = {}
     for effect in effects:
         if effect.sums:
             cells.setdefault(effect.cell, []).append(effect.sums)
-        if effect.spend:
-            where = _where(effect.spend)
-            spends[where] = spends.get(where, 0) + effect.spend.nanodollars
+        if effect.charges:
+            settled[_place(effect)].update(dict(effect.charges))
         if effect.tally:
             tallies.setdefault(_tally_item(effect, effect.tally), []).append(effect)
     return _Additions(
         {cell: merge_sums(parts) for cell, parts in cells.items()},
-        spends,
+        settled,
         {item: _tallied(found) for item, found in tallies.items()},
     )
 
@@ -274,8 +295,11 @@ def _tally_item(effect: Effect, tally: LaneTally) -> _TallyItem:
     return _TallyItem(effect.cell.tenant, shard_of(effect.cell.cluster), tally.lane)
 
 
-def _where(spend: Spend) -> tuple[str, str, int]:
-    return (spend.tenant, spend.route, spend.day)
+def _place(effect: Effect) -> _Place:
+    """Where charges are settled: by the shard of their cell, so that few transactions meet there that do not already
+    meet at the cell.
+    """
+    return (effect.cell.tenant, effect.day, shard_of(effect.cell.cluster))
 
 
 def _owners(effects: Sequence[Effect], reasons: Sequence[Mapping[str, Any]]) -> dict[MarkerKey, str]:

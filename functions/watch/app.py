@@ -15,6 +15,7 @@ from functions.settings import WatchSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
+from functions.stores.ledger import Ledger
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Member, Registry
@@ -24,9 +25,10 @@ from functions.stores.state import Revision, StateStore
 from functions.stores.statistics import StatisticsStore
 from functions.watch.alerts import raise_alert
 from functions.watch.hourly import Hourly
+from policy_engine.accounts import explored_money
 from policy_engine.alerts import STALE_MS, alerts, stale
 from policy_engine.estimate import Belief
-from policy_engine.state import RouteState, watched_trials, with_statistics, with_tallies
+from policy_engine.state import RouteState, watched_trials, with_accounts, with_statistics, with_tallies
 
 __all__ = ["WatchStores", "Watcher", "handler"]
 
@@ -39,6 +41,7 @@ class WatchStores:
     """Everything that `watch` reads from or writes to."""
 
     registry: Registry
+    ledger: Ledger
     statistics: StatisticsStore
     state: StateStore
     backups: Backups
@@ -107,7 +110,9 @@ class Watcher:
 
     def _refreshed(self, member: Member, look: _Look) -> RouteState:
         tenant, now_ms = member.tenant, look.now_ms
-        spent = self._stores.statistics.spent(tenant, now_ms)
+        settled = self._stores.statistics.settled(tenant, now_ms)
+        taken = self._stores.ledger.accounts(tenant)
+        spent = explored_money(taken, settled, now_ms)
         rows = list(self._stores.statistics.cells(tenant))
         shared = look.shared if member.shares_priors else None
         before = RouteState(tenant)
@@ -116,6 +121,7 @@ class Watcher:
             nonlocal before
             before = state
             renewed = with_statistics(state, rows, now_ms, spent, shared)
+            renewed = with_accounts(renewed, taken, settled, member.limits, now_ms)
             if watched_trials(renewed, now_ms):
                 renewed = with_tallies(renewed, self._stores.statistics.tallies(tenant), now_ms)
             return Revision(renewed)
@@ -162,6 +168,7 @@ def _stores() -> WatchStores:
     keys = KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn)
     return WatchStores(
         Registry(dynamodb, settings.state_table),
+        Ledger(dynamodb, settings.ledger_table),
         StatisticsStore(dynamodb, settings.statistics_table),
         StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
         Backups(s3, settings.state_bucket, keys),

@@ -47,11 +47,14 @@ ERRORS: dict[str, Meaning] = {
     "method_not_allowed": Meaning(405, "the path takes POST"),
     "no_history": Meaning(409, "the alias led nowhere before"),
     "alias_moved": Meaning(409, "somebody else moved the alias at the same time; look, and ask again"),
+    "idempotency_conflict": Meaning(409, "the idempotency key came with another request within 24 hours"),
+    "too_many_policies": Meaning(409, "a new name, and the tenant has published as many as it may"),
     "body_too_large": Meaning(413, "more bytes than the path takes"),
     "no_candidates": Meaning(422, "every candidate fails a gate, and so does every fallback; `candidates` says which"),
     "invalid_policy": Meaning(422, "the text does not compile; `diagnostics` says all that is wrong with it"),
     "wrong_name": Meaning(422, "the text or fingerprint is of another policy than the path names"),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
+    "too_many_requests": Meaning(429, "the tenant has asked as often this minute as it may; see `retry_after_s`"),
     "registry_unavailable": Meaning(503, "the tenant registry is out of reach; try again"),
     "state_unavailable": Meaning(503, "no policies young enough are at hand; try again"),
     "signing_unavailable": Meaning(503, "the signing keys are out of reach; try again"),
@@ -62,9 +65,8 @@ ERRORS: dict[str, Meaning] = {
 #: Codes of stores that no caller waits for: they are logged, and the message comes again.
 INTERNAL = frozenset(
     (
-        *("backup_unavailable", "dead_letters_unavailable", "records_unavailable", "shared_priors_unavailable"),
-        "queue_unavailable",
-        "statistics_unavailable",
+        *("backup_unavailable", "dead_letters_unavailable", "ledger_unavailable", "records_unavailable"),
+        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable"),
     )
 )
 
@@ -77,10 +79,11 @@ ANYWHERE = (
 )
 ROUTING = (
     *("invalid_envelope", "invalid_attribute", "invalid_ir", "invalid_pin", "beyond_guard", "unknown_policy"),
-    *("no_candidates", "budget_denied", "state_unavailable", "signing_unavailable", "receipt_unavailable"),
+    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests"),
+    *("state_unavailable", "signing_unavailable", "receipt_unavailable"),
 )
-REPORTING = ("telemetry_unavailable",)
-PUBLISHING = ("replayed_signature", "invalid_policy", "wrong_name", "state_unavailable")
+REPORTING = ("idempotency_conflict", "telemetry_unavailable")
+PUBLISHING = ("replayed_signature", "too_many_policies", "invalid_policy", "wrong_name", "state_unavailable")
 RETURNING = ("invalid_receipt", "foreign_receipt", "signing_unavailable", "receipt_unavailable")
 ALIASING = (
     *("replayed_signature", "invalid_shares", "invalid_fingerprint", "unknown_policy", "unknown_fingerprint"),

@@ -62,7 +62,15 @@ REPLIES: dict[str, Schema] = {
     ),
     "BudgetVerdict": _object(
         {"state": _words(get_args(BudgetState))},
-        {"scope": _TEXT, "name": _TEXT, "limit": _WHOLE, "unit": _TEXT, "period": _TEXT},
+        {
+            "scope": _TEXT,
+            "name": _TEXT,
+            "limit": _WHOLE,
+            "unit": _TEXT,
+            "period": _TEXT,
+            "tiers": {"type": "object", "additionalProperties": _WHOLE},
+            "pace_ppm": _WHOLE,
+        },
     ),
     "Fingerprints": _object({"policy": _HASH, "catalog": _HASH, "snapshot": _HASH, "engine": {"const": ENGINE}}),
     "AfterOutcome": _object({"then": _TEXT}, {"retries": _WHOLE, "backoff_ms": _WHOLE, "disable_ms": _WHOLE}),
@@ -177,4 +185,7 @@ REPLIES_TO_ERRORS: dict[str, dict[str, Schema]] = {
         "receipt": _CARRIED,
     }
     for code in ("no_candidates", "budget_denied")
-} | {"invalid_policy": {"diagnostics": _many(reference("Diagnostic"))}}
+} | {
+    "invalid_policy": {"diagnostics": _many(reference("Diagnostic"))},
+    "too_many_requests": {"retry_after_s": _WHOLE},
+}

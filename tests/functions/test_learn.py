@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from functions.learn import app as learn
+from policy_engine.accounts import exploration
 from policy_engine.settlement import OUTCOME_LIMIT_MS, QUALITY_LIMIT_MS
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
 
@@ -180,8 +181,10 @@ def test_exploration_is_paid_for_in_the_same_transaction(cloud, decisions, tell,
     cloud.record()
     ids = {reply["decision_id"] for reply in explored}
     paid = sum(found["cost_nanodollars"] for found in cloud.outcomes().values() if found["decision_id"] in ids)
-    assert cloud.statistics.spent("acme", cloud.now) == {"labelling": paid}
-    assert cloud.statistics.spent("acme", cloud.now + DAY) == {}
+    expected = sum(reply["expected_cost_nanodollars"] for reply in explored)
+    key = exploration("labelling").key(cloud.now)
+    assert cloud.statistics.settled("acme", cloud.now) == {key: paid - expected}
+    assert cloud.statistics.settled("acme", cloud.now + 32 * DAY) == {}
 
 
 def test_a_batch_is_grouped_by_cell_and_kept_within_a_transactions_limit(cloud, tell, report):

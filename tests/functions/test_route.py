@@ -20,7 +20,14 @@ from policy_lang.catalog import Model, default_catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
-COLD = ["dynamodb.GetItem", "dynamodb.GetItem", "s3.GetObject", "secrets-manager.GetSecretValue", "sqs.SendMessage"]
+COLD = [
+    "dynamodb.GetItem",
+    "dynamodb.GetItem",
+    "s3.GetObject",
+    "secrets-manager.GetSecretValue",
+    "dynamodb.UpdateItem",
+    "sqs.SendMessage",
+]
 
 
 def test_a_decision_is_served_with_its_plan_and_token(cloud):
@@ -48,7 +55,7 @@ def test_the_same_event_gives_the_same_answer_in_every_environment(cloud, wanted
     assert route.handler(event, None) == first
 
 
-def test_a_request_costs_one_aws_call_when_warm_and_five_when_cold(cloud):
+def test_a_request_costs_one_aws_call_when_warm_and_six_when_cold(cloud):
     cloud.route()
     assert cloud.calls == COLD
     cloud.calls.clear()
@@ -56,17 +63,20 @@ def test_a_request_costs_one_aws_call_when_warm_and_five_when_cold(cloud):
     assert cloud.calls == ["sqs.SendMessage"]
 
 
-def test_an_expired_state_costs_one_more_call_or_two_when_it_moved(cloud, policy_text):
+def test_an_expired_state_costs_one_more_call_or_two_when_it_moved_and_a_lease_then_waits(cloud, policy_text):
     cloud.route()
     cloud.now += 31_000
     cloud.calls.clear()
     cloud.route()
-    assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage"]
+    assert cloud.calls == ["dynamodb.GetItem", "dynamodb.UpdateItem", "sqs.SendMessage"]
     cloud.publish(policy_text.replace("90% proven", "80% proven"))
     cloud.now += 31_000
     cloud.calls.clear()
     cloud.route()
     assert cloud.calls == ["dynamodb.GetItem", "s3.GetObject", "sqs.SendMessage"]
+    cloud.calls.clear()
+    cloud.route()
+    assert cloud.calls == ["dynamodb.UpdateItem", "sqs.SendMessage"]
 
 
 def test_a_published_policy_is_served_once_the_cached_one_is_old(cloud, policy_text):
