@@ -36,7 +36,7 @@ audit: .venvs/security/stamp
 # Each script alone prints a table; those that compare with peers say how to install them. The learning benchmarks take long:
 # see docs/learning.md.
 bench: .venv/test.stamp .venvs/bench-engine/stamp
-	@set -e; for script in $(filter-out bench/cold_start.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out bench/cold_start.py bench/metering.py bench/scale.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
 # Under Lambda's own runtime and its emulator; needs a python3.13.
 cold-start: .venvs/sam/stamp

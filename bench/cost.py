@@ -3,9 +3,10 @@
     python bench/cost.py              measure, keep the counts in bench/profile.json, print the parts
     python bench/cost.py --stored     the parts, from the counts that are kept
     python bench/cost.py --scale      docs/scale.md's tables, from the same counts
+    python bench/cost.py --check      count a shorter run and compare: does the code still do what the counts say?
 
-The profile: 8 candidates, ten decisions a second in one environment, one telemetry record a decision in batches of ten,
-20 % under a budget, 30 % of them in pinned sessions. Counted after a warm-up, so that what is read once in a while (state
+The profile: 8 candidates, ten decisions a second in one environment, one telemetry record a decision in batches of
+ten, 20 % under a budget, 30 % in pinned sessions. Counted after a warm-up, so that what is read once in a while (state
 every 30 s, credentials and keys every 5 minutes) weighs what it weighs. Prices and their sources: bench/prices.json.
 Exits with 1 where the decisions cost more than $4.00 a million.
 """
@@ -21,6 +22,7 @@ from random import Random
 from typing import Any
 
 import scale
+from learn import learned
 from metering import LOG_EVENT_BYTES, Metered, Usage
 
 from policy_cli.dev.template import read_template
@@ -31,6 +33,7 @@ KEPT = HERE / "profile.json"
 LIMIT_USD = 4.00
 PER_SECOND = 10
 WARM_UP_S, COUNTED_S = 60, 300
+LEARNED_EVENTS = 3_000
 MILLION = 1_000_000
 GB = 1 << 30
 POLICY = """policy "bench/profile" language 1
@@ -58,10 +61,14 @@ budget org growth $4000/month warn 80%
 CORE_MB = 1769
 #: Assumed milliseconds that a function waits for AWS, by call: medians within a region. CPU is measured, this is not.
 WAIT_MS = {
+    "dynamodb.BatchGetItem": 6,
     "dynamodb.GetItem": 4,
+    "dynamodb.PutItem": 6,
     "dynamodb.Query": 6,
+    "dynamodb.Scan": 10,
     "dynamodb.UpdateItem": 6,
     "dynamodb.TransactWriteItems": 20,
+    "s3.DeleteObject": 20,
     "s3.GetObject": 25,
     "s3.PutObject": 40,
     "s3.ListObjectsV2": 30,
@@ -80,8 +87,19 @@ DEPLOYED = {
     for name, resource in read_template().document["Resources"].items()
     if resource["Type"] == "AWS::Lambda::Function"
 }
+#: Environments that either consumer may have at a time.
+MOST_CONSUMERS = min(
+    resource["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    for resource in read_template().document["Resources"].values()
+    if resource["Type"] == "AWS::Lambda::EventSourceMapping"
+)
 ALARMS = (HERE.parent / "infra" / "monitoring.yaml").read_text().count("AWS::CloudWatch::Alarm")
 STEADY = ("RouteFunction", "IngestFunction", "LearnFunction", "RecordFunction")
+
+
+#: Units that every decision adds to, and by how much a short run's may differ.
+LASTING = {"bytes out", "dynamodb bytes put", "dynamodb write units", "log bytes", "sqs requests"}
+TOLERANCE = 0.15
 
 
 @dataclass(frozen=True)
@@ -95,8 +113,12 @@ class Part:
 
 def main(*options: str) -> int:
     profile = json.loads(KEPT.read_text()) if options else measured()
+    if options == ("--check",):
+        found = differences(profile, measured(20, 100, 100))
+        print("\n".join(found) or "the counts are those of bench/profile.json")
+        return int(bool(found))
     if options == ("--scale",):
-        print("\n".join(scale.tables(profile, parts(profile), standing(profile))))
+        print("\n".join(scale.tables(profile, terms(profile))))
         return 0
     if not options:
         KEPT.write_text(json.dumps(profile, indent=1, sort_keys=True) + "\n")
@@ -115,7 +137,9 @@ def main(*options: str) -> int:
     return int(total > LIMIT_USD)
 
 
-def measured(warm_up_s: int = WARM_UP_S, counted_s: int = COUNTED_S) -> dict[str, Any]:
+def measured(
+    warm_up_s: int = WARM_UP_S, counted_s: int = COUNTED_S, learned_events: int = LEARNED_EVENTS
+) -> dict[str, Any]:
     """Counts for a million decisions by function, the metrics emitted, and counts of one run of `watch`."""
     chance = Random(1)
     with Metered() as cloud:
@@ -123,22 +147,30 @@ def measured(warm_up_s: int = WARM_UP_S, counted_s: int = COUNTED_S) -> dict[str
         traffic = seconds(cloud, chance)
         for _ in range(warm_up_s):
             next(traffic)
+        emptied(cloud)
         cloud.start_counting()
         for _ in range(counted_s):
             next(traffic)
-        for function in ("LearnFunction", "RecordFunction", "RecordFunction"):
-            while cloud.deliver(function):
-                pass
+        emptied(cloud)
         used = cloud.totals()
         metrics = sorted(f"{service} {name}" for service, name in cloud.metrics)
+        batches = {str(10 * messages): learned(cloud, 10, messages, learned_events)[:2] for messages in (1, 10, 100)}
     decisions = counted_s * PER_SECOND
     watched = used.pop("WatchFunction", Usage())
     return {
         "decisions": decisions,
+        "learn": {size: {"transactions": sent, "write units": units} for size, (sent, units) in batches.items()},
         "metrics": metrics,
         "per_million": {name: scaled(used[name], MILLION / decisions) for name in STEADY},
         "watch": scaled(watched, 1 / max(1, watched.invocations)),
     }
+
+
+def emptied(cloud: Metered) -> None:
+    """Work both queues off; outcome records follow the telemetry."""
+    for function in ("LearnFunction", "RecordFunction"):
+        while cloud.deliver(function):
+            pass
 
 
 def seconds(cloud: Metered, chance: Random) -> Iterator[None]:
@@ -206,6 +238,18 @@ def scaled(used: Usage, factor: float) -> dict[str, Any]:
     }
 
 
+def differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """What is billed differently by more than `TOLERANCE`; CPU and what a short run has too little of are let pass."""
+    said = []
+    for name in STEADY:
+        before, now = kept["per_million"][name]["units"], found["per_million"][name]["units"]
+        for unit in sorted({*before, *now} & LASTING):
+            was, is_now = before.get(unit, 0), now.get(unit, 0)
+            if abs(is_now - was) > TOLERANCE * max(was, is_now):
+                said.append(f"{name}, {unit}: {was:,.0f} a million were counted, now {is_now:,.0f}; run bench/cost.py")
+    return said
+
+
 def parts(profile: Mapping[str, Any]) -> Iterator[Part]:
     """The bill for a million decisions."""
     by_function = profile["per_million"]
@@ -257,6 +301,30 @@ def standing(profile: Mapping[str, Any]) -> Iterator[Part]:
         yield Part(f"{name}s", count, count * usd("per_month", name))
 
 
+def terms(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """What `scale` needs beside the counts: settings of the template, durations, and the bill."""
+    sources = {source.function: source for source in read_template().sources}
+    learn, record = sources["LearnFunction"], sources["RecordFunction"]
+    counts = profile["per_million"]
+    durations = {name: billed_ms(name, counts[name]) / counts[name]["invocations"] / 1000 for name in STEADY}
+    return {
+        "learn_window_s": learn.window_s,
+        "learn_messages": learn.batch_size,
+        "record_window_s": record.window_s,
+        "record_messages": record.batch_size,
+        "most_consumers": MOST_CONSUMERS,
+        "duration_s": durations,
+        # Seconds of a consumer for one decision; a fuller batch takes no longer for each.
+        "consumer_s": {name: billed_ms(name, counts[name]) / MILLION / 1000 for name in STEADY},
+        "profile_units": profile["learn"]["100"]["write units"],
+        "watch_s": billed_ms("WatchFunction", profile["watch"]) / 1000,
+        "watch_timeout_s": DEPLOYED["WatchFunction"]["Timeout"],
+        "put_usd": priced("s3 puts", 1),
+        "bill": list(parts(profile)),
+        "standing_usd": sum(part.usd for part in standing(profile)),
+    }
+
+
 def break_even(profile: Mapping[str, Any], bill: list[Part]) -> Iterator[str]:
     """Against two small containers that do the functions' work; queues, tables and buckets stay as they are."""
     functions = sum(part.usd for part in bill if part.name.startswith("Lambda"))
@@ -272,12 +340,15 @@ def break_even(profile: Mapping[str, Any], bill: list[Part]) -> Iterator[str]:
 
 
 def gb_seconds(function: str, counts: Mapping[str, Any]) -> float:
-    """Billed duration times memory. CPU below a whole core takes as much longer; invocations are billed by the ms."""
-    memory = memory_mb(function)
+    """Billed duration times memory."""
+    return billed_ms(function, counts) / 1000 * memory_mb(function) / 1024
+
+
+def billed_ms(function: str, counts: Mapping[str, Any]) -> float:
+    """CPU, which below a whole core takes as much longer; waiting; and half a millisecond of rounding up each time."""
     waited = sum(WAIT_MS[call] * count for call, count in counts["calls"].items())
-    ran = counts["cpu_ms"] * max(1.0, CORE_MB / memory)
-    rounding = 0.5 * counts["invocations"]
-    return float((waited + ran + rounding) / 1000 * memory / 1024)
+    ran = counts["cpu_ms"] * max(1.0, CORE_MB / memory_mb(function))
+    return float(waited + ran + 0.5 * counts["invocations"])
 
 
 def memory_mb(function: str) -> int:

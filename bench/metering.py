@@ -1,9 +1,9 @@
 """The deployed functions on a local AWS that keeps books: what each invocation would be billed for, as it was sent.
 
-Resources and settings are the template's, tables and buckets are moto's. Requests are counted after serialisation, on the
-`before-send` hook, by the rules of the price lists: DynamoDB bills 1 KB units of an item (twice in a transaction, and an
-update bills the whole item), SQS 64 KB chunks. Queues are lists here: a message sent is handed on by `deliver`, in
-batches as large as the event source would make them. CPU is that of the handler's thread without moto.
+Resources and settings are the template's, tables and buckets are moto's. Requests are counted after serialisation, on
+the `before-send` hook, by the rules of the price lists: DynamoDB bills 1 KB units of an item (twice in a transaction,
+and an update bills the whole item), SQS 64 KB chunks. Queues are lists here: a message sent is handed on by `deliver`,
+in batches as large as the event source would make them. CPU is that of the handler's thread without moto.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any
@@ -87,12 +88,14 @@ class Metered:
 
             events = clients._session().get_component("event_emitter")
             events.register_first("before-send.*.*", self._sent)
-            events.register_last("before-send.*.*", self._received)
+            events.register_last("before-send", self._received)
             events.register("after-call.dynamodb.*", self._read)
             registry = Registry(self.resources.client("dynamodb"), self.resources.name("StateTable"))
             registry.enrol("bench", principals=[PRINCIPAL])
             self.sources = {source.function: source for source in template.sources}
-            self._rules = {schedule.function: schedule.rule for schedule in template.schedules}
+            # Of several rules for a function the most frequent one, which is the last to be put in.
+            by_period = sorted(template.schedules, key=lambda schedule: -schedule.period_s)
+            self._rules = {schedule.function: schedule.rule for schedule in by_period}
             self._exit = started.pop_all()
         return self
 
@@ -111,7 +114,7 @@ class Metered:
             item = dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
             self.used[function].units["dynamodb write units"] += times * factor * _units(item_bytes(item))
         self._updated.clear()
-        return dict(self.used)
+        return deepcopy(dict(self.used))
 
     def post(self, function: str, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """A request to a Function URL, signed by the tenant's role, and the reply's document."""
@@ -128,7 +131,7 @@ class Metered:
         return found
 
     def schedule(self, function: str) -> None:
-        """Run what is scheduled, once."""
+        """Run the most frequent schedule of a function, once."""
         self._call(function, schedule_event(self._rules[function], self.now_ms, self._request_id()))
 
     def waiting(self, function: str) -> int:

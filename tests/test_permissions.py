@@ -99,6 +99,8 @@ def _live(stack, clock, running):
     running[0] = "PublishRole"
     transport = Transport(stack.url, connect_timeout=5, read_timeout=30)
     path, body = "/v1/policies/acme/support", json.dumps({"source": POLICY}).encode()
+    fingerprint = json.loads(transport.post(path, body, credentials.headers(stack.url, path, body, clock()))[1])
+    path, body = "/v1/aliases/acme/support", json.dumps({"rollback": True, "to": fingerprint["fingerprint"]}).encode()
     assert transport.post(path, body, credentials.headers(stack.url, path, body, clock()))[0] == 200
     with Client(stack.url, credentials, clock=clock, read_timeout=30, batch_age=1e9) as client:
         running[0] = "RouteRole"

@@ -69,10 +69,10 @@ def main() -> None:
     rates = [int(rate) * 10_000 for rate in options.explore.split(",")]
     found: dict[str, list[tuple[float, Evaluation | None]]] = {}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
-        trial = scenario(recorded, "plain", options.strong, options.strong_weight, passes, seed, options.strong)
+        trial = scenario(recorded, "plain", options.strong, options.strong_weight, passes, seed, ())
         log = entries(trial, seed, explored_at(trial, rates))
         for name, target in targets(trial).items():
-            odds = [{replayed.arm_of(model): share for model, share in target(n).items()} for n in range(len(log))]
+            odds = [{recorded.arms[model]: share for model, share in target(n).items()} for n in range(len(log))]
             result = evaluated(zip(log, odds, strict=True))
             truth = fmean(worth(trial, n, target(n)) for n in range(len(log)))
             found.setdefault(name, []).append((truth, result if isinstance(result, Evaluation) else None))

@@ -60,18 +60,21 @@ class Trial:
         return fmean(self.utility(number, served[number]) for number in range(first, len(served)))
 
 
-def scenario(recorded: Recorded, name: str, strong: str, weight: float, passes: int, seed: int, worst: str) -> Trial:
-    """plain: as recorded. flip: half-way the best arm's columns become the worst model's. join: it joins at 60 %."""
+def scenario(
+    recorded: Recorded, name: str, strong: str, weight: float, passes: int, seed: int, worst: Sequence[str]
+) -> Trial:
+    """plain: as recorded. flip: half-way the best arm's columns become the worst's. join: it joins at 60 %."""
     calls, queries = replayed.calls(recorded, passes, seed)
     answers = [recorded.outcomes[query] for query in queries]
     value = recorded.mean_cost(strong) / weight
     whole = Trial(recorded, calls, answers, value, strong, None, None)
     if name in ("plain", "onetask"):
         return whole
-    best = max(recorded.models, key=lambda model: recorded.mean_quality(model) - recorded.mean_cost(model) / value)
+    best = max(recorded.models, key=lambda model: recorded.net_utility(model, value))
     if name == "flip":
         at = len(calls) // 2
-        flipped = [*answers[:at], *({**row, best: row[worst]} for row in answers[at:])]
+        sunk = next(model for model in worst if model != best)
+        flipped = [*answers[:at], *({**row, best: row[sunk]} for row in answers[at:])]
         return replace(whole, answers=flipped, changed=best, change_at=at)
     at = len(calls) * 6 // 10
     without = tuple(model for model in recorded.models if model != best)
@@ -136,8 +139,8 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     for n in tail:
         by_task.setdefault(trial.calls[n].envelope.task_type, []).append(served[n] == arm)
     won = fmean(2 * sum(hits) > len(hits) for hits in by_task.values()) if by_task else 0.0
-    place = min(int(reached), len(mine) - 1)
-    return {"adoption_decisions": mine[place] - at, "adopted_shapes_pct": 100 * won}
+    adopted = mine[int(reached)] if reached < len(mine) else len(served)
+    return {"adoption_decisions": adopted - at, "adopted_shapes_pct": 100 * won}
 
 
 def _tasks_where_best(trial: Trial, arm: str) -> set[str]:
@@ -161,12 +164,12 @@ def default_policy(recorded: Recorded, strong: str, value: float) -> Callable[[t
     """Written in advance: serve the best value, explore 5 %, 30 % while unproven."""
 
     def policy(models: tuple[str, ...]) -> Policy:
-        arms = tuple(replayed.arm_of(model) for model in models)
+        arms = tuple(recorded.arms[model] for model in models)
         pick = (PickTerm("best_value", value_nanodollars=round(value)),)
         route = Route("general", And(()), ("all",), pick, explore=Explore(50_000, 300_000))
         tasks = tuple(sorted({*recorded.tasks, "other"}))
         tier = (Tier("all", arms),)
-        return Policy("bench/outcomes", tasks, tier, (), (), route, (replayed.arm_of(strong),), replayed.arm_of(strong))
+        return Policy("bench/outcomes", tasks, tier, (), (), route, (recorded.arms[strong],), recorded.arms[strong])
 
     return policy
 
@@ -176,13 +179,14 @@ class Pointsman(EngineRouter):
 
     def __init__(self, trial: Trial, seed: int, policy: Callable[[tuple[str, ...]], Policy]) -> None:
         super().__init__(policy, trial.recorded.catalog, seed)
-        self._model = {replayed.arm_of(model): model for model in trial.recorded.models}
+        self._arm = trial.recorded.arms
+        self._model = {arm: model for model, arm in self._arm.items()}
 
     def choose(self, call: Call) -> str:
         return self._model[super().choose(call)]
 
     def learn(self, call: Call, arm: str, outcome: Outcome) -> None:
-        super().learn(call, replayed.arm_of(arm), outcome)
+        super().learn(call, self._arm[arm], outcome)
 
 
 def run(trial: Trial, router: Router, seed: int) -> dict[str, float]:
@@ -195,16 +199,7 @@ def run(trial: Trial, router: Router, seed: int) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
-    chosen = options.models.split(",") if options.models else None
-    everything = replayed.load(options.file)
-    recorded = replayed.load(options.file, chosen, structure=options.scenario != "onetask")
-    if options.strong not in recorded.models:
-        raise SystemExit(f"`{options.strong}` is not among the models: {', '.join(recorded.models)}")
-    if recorded.mean_cost(options.strong) <= 0:
-        raise SystemExit(f"`{options.strong}` costs nothing in {options.file.name}, so no V can be set by its cost")
-    worst = min(everything.models, key=everything.mean_quality)
-    if options.scenario == "flip" and worst not in recorded.models:
-        recorded = _with_hidden(options.file, recorded, worst)
+    recorded, worst = world_of(options)
     passes = options.passes or -(-_LEAST_CALLS // len(recorded.envelopes))
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -216,6 +211,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.format == "table":
         print(_table(rows))
     print(json.dumps(report))
+
+
+def world_of(options: argparse.Namespace) -> tuple[Recorded, Sequence[str]]:
+    """The file as asked for, and its two worst models, one of which the flip takes; what cannot be measured is told."""
+    chosen = options.models.split(",") if options.models else None
+    recorded = replayed.load(options.file, chosen, structure=options.scenario != "onetask")
+    strong = options.strong
+    if strong not in recorded.models:
+        raise SystemExit(f"`{strong}` is not among the models: {', '.join(recorded.models)}")
+    if len(recorded.models) < 2:
+        raise SystemExit("a router chooses among at least two models")
+    if recorded.mean_cost(strong) <= 0:
+        raise SystemExit(f"`{strong}` costs nothing in {options.file.name}, so no V can be set by its cost")
+    value = recorded.mean_cost(strong) / options.strong_weight
+    if recorded.mean_quality(strong) == 0 or max(recorded.net_utility(m, value) for m in recorded.models) <= 0:
+        raise SystemExit(
+            f"at --strong-weight {options.strong_weight:g} no model is worth its cost, or `{strong}` is never right: "
+            "shares of it say nothing; a lower weight makes a success worth more"
+        )
+    if options.scenario != "flip":
+        return recorded, ()
+    everything = replayed.load(options.file)
+    worst = sorted(everything.models, key=everything.mean_quality)[:2]
+    hidden = [model for model in worst if model not in recorded.models]
+    return _with_hidden(options.file, recorded, hidden) if hidden else recorded, worst
 
 
 def one_seed(trial: Trial, options: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
@@ -243,7 +263,10 @@ def wanted(rivals: str) -> tuple[str, ...]:
     if rivals == "none":
         return ()
     if rivals != "all":
-        return tuple(rivals.split(","))
+        names = tuple(rivals.split(","))
+        if unknown := [name for name in names if name not in LEARNERS]:
+            raise SystemExit(f"no rival `{unknown[0]}`; there are {', '.join(LEARNERS)}, all, none")
+        return names
     return tuple(
         name
         for name in LEARNERS
@@ -272,7 +295,7 @@ def written_policy(path: Path, recorded: Recorded) -> Callable[[tuple[str, ...]]
     whole = compiled.policy
 
     def policy(models: tuple[str, ...]) -> Policy:
-        arms = {replayed.arm_of(model) for model in models}
+        arms = {recorded.arms[model] for model in models}
         tiers = tuple(replace(t, arms=kept) for t in whole.tiers if (kept := tuple(a for a in t.arms if a in arms)))
         return replace(whole, tiers=tiers)
 
@@ -322,10 +345,26 @@ def _table(rows: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def _with_hidden(path: Path, recorded: Recorded, model: str) -> Recorded:
-    """`recorded` with the answers of one more model, which no router may choose."""
-    more = replayed.load(path, [*recorded.models, model])
-    return replace(recorded, outcomes=more.outcomes)
+def _with_hidden(path: Path, recorded: Recorded, models: Sequence[str]) -> Recorded:
+    """`recorded` with the answers of more models, which no router may choose."""
+    more = replayed.load(path, [*recorded.models, *models])
+    return replace(recorded, envelopes=more.envelopes, outcomes=more.outcomes)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a whole number from 1")
+    return int(text)
+
+
+def _weight(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 10:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a share of a success above 0, such as 0.165")
+    return found
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -333,12 +372,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("file", type=Path)
     parser.add_argument("--strong", required=True)
     parser.add_argument("--models")
-    parser.add_argument("--passes", type=int)
+    parser.add_argument("--passes", type=_count)
     parser.add_argument("--policy", type=Path)
     parser.add_argument("--scenario", default="plain", choices=("plain", "flip", "join", "onetask"))
-    parser.add_argument("--strong-weight", type=float, default=0.1)
+    parser.add_argument("--strong-weight", type=_weight, default=0.1)
     parser.add_argument("--rivals", default="all")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=_count, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--format", choices=("json", "table"), default="table")
     return parser.parse_args(arguments)

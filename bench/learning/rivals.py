@@ -196,7 +196,8 @@ class HierarchicalThompson(Thompson):
 
 class LiteLlmAdaptive(Rival):
     """LiteLLM's `auto_router/adaptive_router` (1.109): Thompson per (request type, model) from a prior of mass 10 and
-    mean 0.5, updates dropped once a cell holds 200 (its own weight of quality is 0.7), score = w sample + (1 - w) price between dearest 0 and cheapest 1.
+    mean 0.5, updates dropped once a cell holds 200, score = w sample + (1 - w) price between dearest 0 and cheapest 1,
+    w = 0.7 of its own.
     The request type is the task it would have classified; `quality_weight` None sets w so that the score is V's.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, log
 
 from online import Call, Outcome
@@ -48,16 +49,30 @@ class World:
 
     def rate(self, number: int, arm: str) -> float:
         """Success rate at a call: that of its phase, drifted in proportion to the time gone."""
-        envelope = self.calls[number].envelope
-        gone = number / len(self.calls)
-        return _clamped(self.rates[self.phase(number)][envelope, arm] + self.drift[envelope, arm] * gone)
+        return self._known[number][arm][0]
 
     def utility(self, number: int, arm: str) -> float:
         """Expected net utility of one decision."""
-        return self.rate(number, arm) - self.costs[self.calls[number].envelope, arm] / VALUE_NANODOLLARS
+        return self._known[number][arm][1]
 
     def best(self, number: int) -> str:
-        return max(self.calls[number].arms, key=lambda arm: self.utility(number, arm))
+        return self._best[number]
+
+    @cached_property
+    def _known(self) -> list[dict[str, tuple[float, float]]]:
+        """Rate and net utility by arm at every call; every router of a world is held to them."""
+        found = []
+        for number, call in enumerate(self.calls):
+            rates, gone, row = self.rates[self.phase(number)], number / len(self.calls), {}
+            for arm in call.arms:
+                rate = _clamped(rates[call.envelope, arm] + self.drift[call.envelope, arm] * gone)
+                row[arm] = rate, rate - self.costs[call.envelope, arm] / VALUE_NANODOLLARS
+            found.append(row)
+        return found
+
+    @cached_property
+    def _best(self) -> list[str]:
+        return [max(call.arms, key=lambda arm: row[arm][1]) for call, row in zip(self.calls, self._known, strict=True)]
 
     def answer(self, call: Call, arm: str) -> Outcome:
         chance = random.Random(f"{self.seed} {call.number} {arm}")

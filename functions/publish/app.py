@@ -21,6 +21,7 @@ from functions.stores.keys import policy_key
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import Revision, StateStore
+from policy_engine import attributes as names
 from policy_engine.aliases import alias_of
 from policy_engine.limits import Limits
 from policy_engine.state import RouteState, state_catalog, with_policy
@@ -57,7 +58,7 @@ class Publisher:
         wanted = parse_publish(request.body)
         state = self._state.current(tenant)
         compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")
-        facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
+        facts = {"tenant": tenant, "policy": name, names.POLICY_FINGERPRINT: compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
         limits = self._registry.limits(tenant)

@@ -26,6 +26,7 @@ from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
+from policy_engine import attributes as names
 from policy_engine.breakers import standing
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
@@ -188,14 +189,22 @@ def _nobody(decision: Decision, carried: str | None) -> Reply:
 def _facts(decision: Decision, carried: str | None) -> dict[str, Any]:
     return ({"carried": True} if carried else {}) | {
         "tenant": decision.circumstances.tenant,
-        "routing.decision.id": decision.circumstances.decision_id,
-        "routing.lane": decision.circumstances.lane.policy or decision.mode,
-        "routing.route": decision.route,
-        "routing.policy.fingerprint": decision.policy_fingerprint,
-        "routing.explore": decision.explored,
-        "routing.propensity": decision.propensity_ppm,
-        "arm": decision.arm,
+        names.DECISION_ID: decision.circumstances.decision_id,
+        names.LANE: decision.circumstances.lane.policy or decision.mode,
+        names.ROUTE: decision.route,
+        names.POLICY_FINGERPRINT: decision.policy_fingerprint,
+        names.EXPLORE: decision.explored,
+        names.PROPENSITY: decision.propensity_ppm,
+        **_called(decision.arm),
     }
+
+
+def _called(arm: str | None) -> dict[str, str]:
+    """The model that is about to be called; nothing where nobody serves."""
+    if arm is None:
+        return {}
+    provider, _, model = arm.partition("/")
+    return {names.PROVIDER: names.provider_name(provider), names.REQUEST_MODEL: model, names.ARM: arm}
 
 
 def _counts(decision: Decision, carried: str | None) -> dict[str, int]:

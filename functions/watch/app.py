@@ -73,9 +73,12 @@ class Watcher:
     def look(self, now_ms: int, tenant: str | None = None) -> dict[str, Any]:
         """Refresh one tenant, or all of them, as of `now_ms`.
 
-        The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed.
+        The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed,
+        ValueError for a tenant that is not enrolled.
         """
         members = self._stores.registry.members()
+        if tenant is not None and tenant not in {member.tenant for member in members}:
+            raise ValueError(f"no tenant `{tenant}` is enrolled")
         look = _Look(now_ms)
         if any(member.shares_priors for member in members):
             look.shared = self._stores.shared.get()

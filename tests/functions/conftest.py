@@ -75,7 +75,8 @@ class Wire:
         clients._session.cache_clear()
         emitter = clients._session().get_component("event_emitter")
         emitter.register_first("before-send.*.*", self._before)
-        emitter.register_last("before-send.*.*", self._after)
+        # Not `before-send.*.*`: handlers of a longer name run before those of a shorter one, and moto has the shorter.
+        emitter.register_last("before-send", self._after)
 
     def _before(self, event_name, **_):
         _, service, operation = event_name.split(".")

@@ -117,3 +117,9 @@ def test_a_tenant_whose_snapshot_cannot_be_renewed_for_five_minutes_is_told_of(l
 def test_what_an_hour_brings_is_told_by_the_name_of_its_rule(learned):
     assert "swept" in learned.hourly()
     assert "versions" in learned.watch(resources=["arn:aws:events:us-east-1:1:rule/p-WatchFunctionEveryMinute-X"])
+
+
+def test_a_look_at_a_tenant_that_is_not_enrolled_is_an_error(learned):
+    with pytest.raises(ValueError, match="no tenant `stranger` is enrolled"):
+        learned.watch(tenant="stranger")
+    assert learned.watch(tenant="acme")["versions"] == {"acme": 2}

@@ -183,6 +183,8 @@ def test_the_public_names_are_these():
         "SigV4Credentials",
         "TelemetryStats",
         "build_envelope",
+        "span_attributes",
+        "span_name",
     ]
 
 
