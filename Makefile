@@ -1,4 +1,4 @@
-# make demo | test | soak | e2e | bench | cold-start | catalog | artifacts | lock | clean
+# make demo | test | soak | audit | e2e | bench | cold-start | catalog | artifacts | lock | clean
 SHELL := /bin/bash
 
 # The newest interpreter that runs and is new enough; a pyenv shim may be on PATH and not run. Override: make PYTHON=...
@@ -9,23 +9,34 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: demo test soak e2e bench cold-start catalog artifacts lock clean
+.PHONY: demo test soak audit e2e bench cold-start catalog artifacts lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/dev.stamp
 	@$(BIN)/pointsman demo $(ARGS)
 
-test: .venv/test.stamp .venvs/sam/stamp
+test: .venv/test.stamp .venvs/sam/stamp .venvs/security/stamp
 	@.ci/checks
 
-# The agreement of the evaluators over ten times as many policies.
-soak: .venv/test.stamp
-	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated
+# The same with ten times as many generated policies, requests and interleavings, and every fault for ten times as long.
+# With HOURS=1 instead: the faults for an hour, with ever new seeds.
+soak: .venv/test.stamp .venvs/security/stamp
+ifdef HOURS
+	POINTSMAN_SOAK_HOURS=$(HOURS) $(BIN)/pytest tests/faults/test_cases.py -k hour
+else
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/policy_engine/generated tests/api tests/functions/test_two_tenants.py
+	POINTSMAN_SOAK=1 $(BIN)/pytest tests/faults/test_cases.py
+	POINTSMAN_SOAK=1 $(BIN)/python .ci/api/run
+endif
+
+# Needs a network beyond the package registry: the advisories of today.
+audit: .venvs/security/stamp
+	.venvs/security/bin/python .ci/security --online
 
 # Each script alone prints a table; those that compare with peers say how to install them. The learning benchmarks take long:
 # see docs/learning.md.
 bench: .venv/test.stamp .venvs/bench-engine/stamp
-	@set -e; for script in $(filter-out bench/cold_start.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out bench/cold_start.py bench/metering.py bench/scale.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
 # Under Lambda's own runtime and its emulator; needs a python3.13.
 cold-start: .venvs/sam/stamp

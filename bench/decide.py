@@ -2,8 +2,10 @@
 
     python bench/decide.py
 
-Warm: the steady state of an environment, every (shape, snapshot) seen before. First in cell: the first decision of a
-shape after a snapshot arrived, its survey known. Cold: a table nobody has used, posteriors never computed before.
+Warm: the steady state of an environment, every (shape, snapshot) seen before. Next snapshot, nothing new in cell: each
+decision meets another snapshot than the last, in which its cell's estimates are equal. First in cell: nothing is
+remembered of the cell but its survey; with new posteriors, its estimates were never seen either. Cold: a table nobody
+has used, posteriors never computed before.
 CPU time, best of several rounds, per decision.
 """
 
@@ -17,7 +19,7 @@ from policy_engine.beta import tail_ppm
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.receipt import receipt_body, reply, seal
 from policy_engine.replay import Replayer, replay
-from policy_engine.snapshot import Snapshot, build_snapshot
+from policy_engine.snapshot import Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums
 from policy_engine.table import Table, compile_table
 from policy_engine.token import SigningKeys, mint
@@ -111,8 +113,25 @@ def measured(arms: int) -> list[tuple[str, float]]:
 
     def first_in_cell() -> None:
         for request, now in pairs[:200]:
-            table.cells("").clear()
+            table.cells.clear()
             decide(request, table, snapshot, now)
+
+    def first_with_receipt() -> None:
+        for request, now in pairs[:200]:
+            table.cells.clear()
+            seal(receipt_body(request, decide(request, table, snapshot, now), snapshot))
+
+    def first_of_new_beliefs() -> None:
+        for request, now in pairs[:200]:
+            table.cells.clear()
+            tail_ppm.cache_clear()
+            decide(request, table, snapshot, now)
+
+    nothing_new = [snapshot_from_document(snapshot_document(snapshot) | {"made_ms": NOW - n}) for n in range(24)]
+
+    def next_snapshot() -> None:
+        for n, (request, now) in enumerate(pairs):
+            decide(request, table, nothing_new[n % 24], now)
 
     def cold() -> None:
         for request, now in pairs[:100]:
@@ -133,7 +152,10 @@ def measured(arms: int) -> list[tuple[str, float]]:
         ("decide, warm", per_decision(decided)),
         ("decide + receipt + hash, warm", per_decision(with_receipt)),
         ("decide + receipt + hash + token + reply, warm", per_decision(whole)),
+        ("decide, next snapshot, nothing new in cell", per_decision(next_snapshot)),
         ("decide, first in cell", per_decision(first_in_cell, 200)),
+        ("decide, first in cell, new posteriors", per_decision(first_of_new_beliefs, 200)),
+        ("decide + receipt + hash, first in cell", per_decision(first_with_receipt, 200)),
         ("decide, cold table and posteriors", per_decision(cold, 100, 2)),
         ("replay, many receipts", per_decision(replayed, DECISIONS, 3)),
         ("replay, one receipt alone", per_decision(replayed_alone, 100, 3)),

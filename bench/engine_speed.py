@@ -49,7 +49,7 @@ def engine(arms: int) -> list[Contender]:
 
     def first() -> None:
         for request, now in pairs[:200]:
-            table.cells("").clear()
+            table.cells.clear()
             decide(request, table, snapshot, now)
 
     def kept() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from policy_lang.catalog import Catalog, default_catalog
 from policy_lang.compiler import Compilation, compile_policy
-from policy_lang.source import MAX_SOURCE_BYTES
+from policy_lang.text.source import MAX_SOURCE_BYTES
 
 HEAD = 'policy "bench/language" language 1\ntier small = [claude-haiku-4-5, gpt-5-mini]\ntier large = [gpt-5]\n'
 TAIL = "default route general { use small, large  pick cheapest }\nfallback claude-haiku-4-5, gpt-5-mini\n"
@@ -110,9 +110,12 @@ def filled(piece: Callable[[int], str], before: str = HEAD, after: str = TAIL) -
 
 
 def worst() -> Iterator[tuple[str, str]]:
-    chance = random.Random(1)
-    vocabulary = 'policy tier route when use pick floor on set test given { } [ ] ( ) , = == a $1/Mtok 5% "x" not and'
-    words = vocabulary.split()
+    """The texts that ask most of one pass or another."""
+    for kind in (conditions, unknown_names, gates, many_parts, statements, clauses, random_text, characters):
+        yield from kind()
+
+
+def conditions() -> Iterator[tuple[str, str]]:
     yield "parentheses", filled(lambda _: "(", HEAD + 'forbid "x" when ')
     yield "not not not", filled(lambda _: "not ", HEAD + 'forbid "x" when ')
     yield (
@@ -124,17 +127,23 @@ def worst() -> Iterator[tuple[str, str]]:
         filled(lambda n: f"tokens == tiny and org == o{n} or ", HEAD + 'forbid "x" when ', "time_sensitive\n" + TAIL),
     )
     yield "one long list", filled(lambda n: f"o{n}, ", HEAD + 'forbid "x" when org in [', "z]\n" + TAIL)
+
+
+def unknown_names() -> Iterator[tuple[str, str]]:
     yield "unknown models", filled(lambda n: f"claude-haikou-{n}, ", HEAD + "tier t = [", "z]\n" + TAIL)
     yield "unknown fields", filled(lambda n: f'forbid "{n}" when model.regoin{n} == eu\n')
     yield "unknown tasks", filled(lambda n: f"lable{n}, ", HEAD + 'forbid "x" when task in [', "z]\n" + TAIL)
     yield "unknown words of tests", filled(lambda n: f'test "{n}" {{given taks{n} = a expect tire == b}}\n')
+
+
+def gates() -> Iterator[tuple[str, str]]:
+    every = "tools > {} and tokens > tiny and context > short and structure == code and org == o{} and time_sensitive"
     yield "gates", filled(lambda n: f'forbid "{n}" when model.vision\n')
     yield (
         "gates over every dimension",
         filled(
             lambda n: (
-                f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
-                f" and org == o{n} and time_sensitive and task == plan and model.context < {n} * tokens.upper\n"
+                f'forbid "{n}" when {every.format(n % 2, n)} and task == plan and model.context < {n} * tokens.upper\n'
             )
         ),
     )
@@ -142,13 +151,16 @@ def worst() -> Iterator[tuple[str, str]]:
         "200 gates over every dimension",
         filled(
             lambda n: (
-                f'forbid "{n}" when tools > {n % 2} and tokens > tiny and context > short and structure == code'
-                f" and org == o{n} and time_sensitive and task != plan and model.context < {n} * tokens.upper\n"
+                f'forbid "{n}" when {every.format(n % 2, n)} and task != plan and model.context < {n} * tokens.upper\n'
                 if n < 200
                 else "# more\n"
             )
         ),
     )
+
+
+def many_parts() -> Iterator[tuple[str, str]]:
+    """As many as a policy may have, so that every proof runs."""
     yield (
         "199 described tasks",
         filled(lambda n: f't{n} "one word w{n} of many", ' if n < 198 else " ", HEAD + "tasks ", "z\n" + TAIL),
@@ -164,6 +176,9 @@ def worst() -> Iterator[tuple[str, str]]:
             )
         ),
     )
+
+
+def statements() -> Iterator[tuple[str, str]]:
     yield "routes", filled(lambda n: f"route r{n} when org == o{n} {{use small pick cheapest}}\n")
     yield "tiers", filled(lambda n: f"tier t{n} = [gpt-5]\n")
     yield "tasks with descriptions", filled(lambda n: f't{n} "one word w{n} of many", ', HEAD + "tasks ", "z\n" + TAIL)
@@ -171,6 +186,9 @@ def worst() -> Iterator[tuple[str, str]]:
     yield "budgets", filled(lambda n: f"budget org o{n} $1/day\n")
     yield "assertions", filled(lambda n: f'assert "{n}" never model.stage == preview when org == o{n}\n')
     yield "statistics", filled(lambda n: f"gpt-5 on t{n} {n} ok\n", HEAD + 'statistics "s" {', "}\n" + TAIL)
+
+
+def clauses() -> Iterator[tuple[str, str]]:
     yield (
         "settings",
         filled(
@@ -187,12 +205,21 @@ def worst() -> Iterator[tuple[str, str]]:
             "not json_valid}\n" + TAIL,
         ),
     )
+
+
+def random_text() -> Iterator[tuple[str, str]]:
+    chance = random.Random(1)
+    vocabulary = 'policy tier route when use pick floor on set test given { } [ ] ( ) , = == a $1/Mtok 5% "x" not and'
+    words = vocabulary.split()
     yield "random words", filled(lambda _: chance.choice(words) + " ")
     yield "random characters", filled(lambda _: chr(chance.randrange(32, 127)))
     yield (
         "random letters of all scripts",
         filled(lambda _: chr(chance.randrange(0x400, 0x52F)))[: MAX_SOURCE_BYTES // 2],
     )
+
+
+def characters() -> Iterator[tuple[str, str]]:
     yield "open quotes", filled(lambda _: '"\n')
     yield "one quote", filled(lambda _: "x", '"', "")
     yield "one name", filled(lambda _: "x", HEAD + "tier ", "")

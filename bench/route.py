@@ -21,6 +21,8 @@ from functions.function_url import serve
 from functions.route.app import PATH, Router, RouteStores
 from functions.stores.registry import Credential
 from functions.stores.state import Pointer
+from policy_engine.aliases import alias_of
+from policy_engine.decision import Circumstances
 from policy_engine.signing import signed_headers
 from policy_engine.state import PublishedPolicy, RouteState
 from policy_engine.token import SigningKeys
@@ -47,11 +49,11 @@ fallback claude-haiku-4-5
 
 
 class Stores:
-    """The five stores of `route`, held in memory."""
+    """The stores of `route`, held in memory; the benchmark's policy needs no ledger."""
 
     def __init__(self, state: RouteState) -> None:
         self.state = state
-        self.sent: list[str] = []
+        self.kept = ""
 
     def credential(self, _kind: str, _name: str) -> Credential:
         return Credential("bench", True, SECRET)
@@ -62,8 +64,8 @@ class Stores:
     def fetch(self, _tenant: str, _pointer: Pointer) -> RouteState:
         return self.state
 
-    def send(self, message: str) -> None:
-        self.sent = [message]
+    def keep(self, line: str, _now: Circumstances) -> None:
+        self.kept = line
 
     def at(self, _now_ms: int) -> SigningKeys:
         return SigningKeys("k1", {"k1": SECRET})
@@ -93,10 +95,10 @@ def warm_handler() -> list[float]:
         "bench",
         1,
         {compiled.fingerprint: PublishedPolicy(compiled.policy, compiled.lines)},
-        {"bench/route": compiled.fingerprint},
+        {"bench/route": alias_of(compiled.fingerprint)},
     )
     stores: Any = Stores(state)
-    router = Router(RouteStores(stores, stores, stores, stores, stores), state_max_age_ms=30_000)
+    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), state_max_age_ms=30_000)
     events = [event(number) for number in range(REQUESTS)]
     times = []
     with redirect_stdout(io.StringIO()):

@@ -1,9 +1,10 @@
-"""Plants bugs in the compiled evaluator, one at a time, and shows what the agreement of the evaluators makes of each.
+"""Plants bugs in the engine, one at a time, and shows what becomes of each: the agreement of the evaluators is to tell
+those of the compiled evaluator, a named property those of the decision.
 
     python bench/seeded_bugs.py [--policies N]
 
-Each bug of `tests/mutants/bugs.toml` goes into a copy of the packages, and the agreement test runs against the copy.
-The first row is the copy as it is. Exits 1 unless that one passes and every bug is caught.
+Each bug of `tests/mutants/bugs.toml` goes into a copy of the packages, and its test runs against the copy. The first
+row is the copy as it is, under every test that is named. Exits 1 unless that one passes and every bug is caught.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUGS = ROOT / "tests/mutants/bugs.toml"
-TEST = ROOT / "tests/policy_engine/generated/test_evaluators.py"
-AGREEMENT = "test_closures_and_table_and_plan_say_what_the_tree_walk_says"
+TESTS = ROOT / "tests/policy_engine"
+AGREEMENT = "generated/test_evaluators.py::test_closures_and_table_and_plan_say_what_the_tree_walk_says"
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
     policies = arguments.parse_args().policies
     bugs: list[dict[str, str]] = tomllib.loads(BUGS.read_text())["bug"]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        results = list(pool.map(lambda bug: tried(bug, policies), [None, *bugs]))
+        results = list(pool.map(lambda bug: tried(bug, tests_of(bug, bugs), policies), [None, *bugs]))
     print(f"{'bug':70}{'verdict':>10}{'seconds':>10}  first policy that tells")
     for bug, (caught, seconds, witness) in zip([None, *bugs], results, strict=True):
         name = bug["name"] if bug else "(none: the packages as they are)"
@@ -42,8 +43,14 @@ def main() -> int:
     return 1 if survivors or results[0][0] else 0
 
 
-def tried(bug: dict[str, str] | None, policies: int) -> tuple[bool, float, str]:
-    """Whether the agreement test fails on a copy with the bug, how long that took, and the seed that it names."""
+def tests_of(bug: dict[str, str] | None, bugs: list[dict[str, str]]) -> list[str]:
+    """The test that a bug names, else the agreement; all of them for no bug."""
+    names = dict.fromkeys(each.get("test", AGREEMENT) for each in ([bug] if bug else bugs))
+    return [str(TESTS / name) for name in names]
+
+
+def tried(bug: dict[str, str] | None, tests: list[str], policies: int) -> tuple[bool, float, str]:
+    """Whether a test fails on a copy with the bug, how long that took, and the seed or error that it names."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as copy:
         for package in ("policy_lang", "policy_engine"):
@@ -51,8 +58,8 @@ def tried(bug: dict[str, str] | None, policies: int) -> tuple[bool, float, str]:
         if bug is not None:
             plant(bug, Path(copy, bug["file"]))
         environment = os.environ | {"PYTHONPATH": copy, "POINTSMAN_POLICIES": str(policies)}
-        environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"{TEST}::{AGREEMENT}"]
+        environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "POINTSMAN_FIRST_FAILURE": "1"}
+        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
         run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     if run.returncode not in (0, 1):
         raise SystemExit(run.stdout + run.stderr)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from functions.caching import Recent
 from functions.function_url import Request
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
-from policy_engine.signing import SignatureError, signature_from_headers, verify_signature
+from policy_engine.signing import WINDOW_MS, SignatureError, signature_from_headers, verify_signature
 from policy_engine.wire import RequestError
 
 __all__ = ["CREDENTIAL_MAX_AGE_MS", "Authenticator"]
@@ -29,11 +30,30 @@ class _Held:
 
 
 class Authenticator:
-    """Looks credentials up and remembers those it found; an unknown one is looked up every time."""
+    """Looks credentials up and remembers those it found; an unknown one is looked up every time.
 
-    def __init__(self, registry: Registry) -> None:
+    `backups`: where to look while the registry is out of reach, for those who must answer even then.
+    """
+
+    def __init__(self, registry: Registry, backups: Backups | None = None) -> None:
         self._registry = registry
+        self._backups = backups
         self._held: Recent[tuple[CredentialKind, str], _Held] = Recent(_HELD_CREDENTIALS)
+
+    def tenant_once(self, request: Request) -> str:
+        """The same for a request that changes what its tenant has: an HMAC signature then serves once.
+
+        Whoever got hold of an old one could otherwise undo within its five minutes what was published since. What AWS
+        verified is AWS's to judge.
+        """
+        tenant = self.tenant_of(request)
+        if not request.principal:
+            signature = signature_from_headers(request.headers)
+            # Kept for as long as its timestamp could still be accepted by whichever clock runs slow.
+            expires_s = (max(request.now_ms, signature.timestamp_ms) + 2 * WINDOW_MS) // 1000
+            if not self._registry.claim_signature(tenant, signature.mac, expires_s):
+                raise RequestError(401, "replayed_signature", "this signature was used before; sign every request anew")
+        return tenant
 
     def tenant_of(self, request: Request) -> str:
         """The authenticated tenant. RequestError 401 where nobody is proven, 403 where somebody is but may not."""
@@ -76,10 +96,21 @@ class Authenticator:
             return held.credential
         try:
             credential = self._registry.credential(kind, name)
-        except StoreError:
-            if held is None:
-                raise
-            return held.credential
+        except StoreError as outage:
+            if held is not None:
+                return held.credential
+            return self._copied(kind, name, now_ms, outage)
         if credential is not None:
             self._held.put((kind, name), _Held(credential, now_ms))
         return credential
+
+    def _copied(self, kind: CredentialKind, name: str, now_ms: int, outage: StoreError) -> Credential | None:
+        """What the second source says; `outage` is raised where there is none. It is asked every time: a copy may be
+        older than a revocation, so it is not remembered.
+        """
+        if self._backups is None:
+            raise outage
+        try:
+            return self._backups.credential(kind, name, now_ms)
+        except StoreError:
+            raise outage from None

@@ -10,6 +10,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from functions.observability import observe
@@ -52,12 +53,13 @@ def serve(service: str, event: Event, answer: Callable[[Request], Reply]) -> dic
     try:
         reply = answer(request_from_event(event))
     except RequestError as refused:
-        reply = refusal(refused.status, refused.code, str(refused))
+        reply = refusal(refused.status, refused.code, str(refused), **refused.details)
     except StoreError as outage:
         reply = refusal(503, outage.code, str(outage), cause=outage.cause)
     facts = {"status": reply.status, **reply.facts}
     observe(service, "answered", {"Requests": 1, **reply.counts}, facts, failed=reply.status >= 500)
-    return {"statusCode": reply.status, "headers": dict(_HEADERS), "body": reply.text}
+    headers = {**_HEADERS, "allow": "POST"} if reply.status == HTTPStatus.METHOD_NOT_ALLOWED else dict(_HEADERS)
+    return {"statusCode": reply.status, "headers": headers, "body": reply.text}
 
 
 def request_from_event(event: Event) -> Request:

@@ -30,8 +30,8 @@ class SettingsError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
     state_table: str
+    ledger_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
     signing_secret_arn: str
     state_max_age_ms: int = 30_000
@@ -40,6 +40,7 @@ class RouteSettings:
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
     state_table: str
+    ledger_table: str
     telemetry_queue_url: str
 
 
@@ -61,15 +62,17 @@ class RecordSettings:
 class PublishSettings:
     state_table: str
     state_bucket: str
+    signing_secret_arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     state_table: str
+    ledger_table: str
     statistics_table: str
     state_bucket: str
-    records_bucket: str
     records_queue_url: str
+    signing_secret_arn: str
 
 
 Settings = TypeVar(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from policy_cli.exits import ToolError
 from policy_cli.sources import parse_json
+from policy_lang import ir
 from policy_lang.vocabulary import STRUCTURES
 
 if TYPE_CHECKING:
     from policy_lang.analysis.space import Call
+    from policy_lang.ir import Policy
 
-__all__ = ["call_of", "call_options", "request_of"]
+__all__ = ["call_of", "call_options", "request_of", "tell_task"]
 
 _SIZE = click.IntRange(0)
 _ATTRIBUTES = ("org", "team", "product")
@@ -65,6 +68,18 @@ def request_of(call: dict[str, Any], envelope: str | None = None) -> dict[str, A
     return {"envelope": _built({**call, "task": "other"}) | document} | found
 
 
+def tell_task(request: dict[str, Any], policy: Policy) -> None:
+    """Say on standard error that a task the policy does not declare counts as `other`."""
+    from policy_lang.diagnostics import did_you_mean
+
+    envelope = request.get("envelope")
+    task = envelope.get("task_type") if isinstance(envelope, dict) else None
+    if isinstance(task, str) and task not in policy.tasks:
+        near = did_you_mean(task, frozenset(policy.tasks))
+        hint = f"; did you mean `{near}`?" if near else ""
+        click.echo(f"warning: the policy declares no task `{task}`, so it counts as `other`{hint}", err=True)
+
+
 def call_of(request: dict[str, Any]) -> Call:
     """What the analysis knows of a request."""
     from policy_lang.analysis.space import Call
@@ -100,17 +115,42 @@ def _built(call: dict[str, Any]) -> dict[str, Any]:
 def _stated(call: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {name: call[name] for name in _ATTRIBUTES if call[name] is not None}
     if call["candidates"]:
-        found["candidates"] = list(call["candidates"])
+        found["candidates"] = list(map(_arm, call["candidates"]))
     if call["attributes"]:
         found["attributes"] = dict(map(_pair, call["attributes"]))
     return found
+
+
+def _arm(text: str) -> str:
+    """An arm id; a bare model name stands for its arm in the shipped catalog."""
+    from policy_lang.catalog import default_catalog
+    from policy_lang.diagnostics import did_you_mean
+
+    if _is(text, ir.Arm):
+        return text
+    catalog = default_catalog()
+    if (arm := catalog.resolve(text)) is not None:
+        return arm
+    near = did_you_mean(text, frozenset(catalog.aliases) | frozenset(catalog.models))
+    hint = f"; did you mean `{near}`?" if near else ""
+    raise click.UsageError(f"`--candidate {text}` is no arm id such as openai/gpt-5-mini, nor a model's name{hint}")
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise click.UsageError(f"`--attribute {text}` is not NAME=VALUE, such as plan=free")
+    for word in (name, value):
+        if not _is(word, ir.Name):
+            accepted = "a name: lower-case letters, digits, `-` and `_`, a letter first, at most 48"
+            raise click.UsageError(f"`{word}` in `--attribute {text}` is not {accepted}")
     return name, value
+
+
+def _is(text: str, kind: object) -> bool:
+    """Whether a text is what a field of the IR of this kind may hold."""
+    (held,) = (part for part in get_args(kind) if isinstance(part, ir.Text))
+    return len(text) <= held.longest and re.fullmatch(held.pattern, text) is not None
 
 
 def _read(envelope: str) -> dict[str, Any]:

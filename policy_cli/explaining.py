@@ -44,6 +44,7 @@ def explain_receipt(receipt: Document) -> str:
         f"made      {made:%Y-%m-%d %H:%M:%S} UTC for tenant {receipt['tenant']}, policy {_policy(receipt['request'])}",
         f"shape     {_shape(receipt['request'])} (cluster {decision['cluster']})",
         *_circumstances(now),
+        *_budget(receipt["budget"]),
         *_outcome(decision),
         *_candidates(receipt["candidates"], decision),
         _fingerprints(receipt["fingerprints"]),
@@ -56,7 +57,7 @@ def explain_reply(reply: Document) -> str:
     lines = [f"decision  {reply['decision_id']}"]
     if reply.get("degraded"):
         lines.append(f"state     degraded, {reply['state_age_ms']} ms old: nothing is explored")
-    lines += [*_outcome(reply), *_candidates(reply["candidates"], reply)]
+    lines += [*_budget(reply.get("budget", {})), *_outcome(reply), *_candidates(reply["candidates"], reply)]
     if "fingerprints" in reply:
         lines.append(_fingerprints(reply["fingerprints"]))
     return "\n".join(lines)
@@ -93,8 +94,19 @@ def _circumstances(now: Document) -> Iterator[str]:
         yield f"state     degraded, {now['state_age_ms']} ms old: nothing is explored"
     if now["breakers"]:
         yield f"breakers  open for {', '.join(now['breakers'])}"
+    if now.get("half_open"):
+        yield f"breakers  half open for {', '.join(now['half_open'])}, which a tenth of the calls may try"
     if "pin" in now:
         yield f"pin       {now['pin']}"
+
+
+def _budget(verdict: Document) -> Iterator[str]:
+    if verdict.get("state", "within") != "within":
+        whose = f"{verdict['scope']} {verdict.get('name', '')}".rstrip()
+        limit = dollars(verdict["limit"]) if verdict["unit"] == "nanodollars" else f"{verdict['limit']:,} tokens"
+        yield f"budget    {verdict['state']}: {whose}, {limit} a {verdict['period']}"
+    if pace := verdict.get("pace_ppm"):
+        yield f"pacing    a budget is ahead of its period: a dollar counts for {1 + pace / 1_000_000:.2f}"
 
 
 def _outcome(decision: Document) -> Iterator[str]:
@@ -102,6 +114,9 @@ def _outcome(decision: Document) -> Iterator[str]:
     yield f"route     {decision['route']}{line}, the first whose condition holds"
     if decision["status"] == "no_candidates":
         yield "result    no_candidates: every candidate and every fallback fails a gate"
+        return
+    if decision["status"] == "denied":
+        yield "result    denied: a budget that covers this call is used up"
         return
     role = decision["plan"][0]["role"]
     tier = f" of tier {decision['tier']}" if decision["tier"] else ""

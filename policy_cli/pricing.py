@@ -7,7 +7,6 @@ nano-dollars.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from policy_lang.admission import policy_from_document
 from policy_lang.catalog import Catalog, Model
 from policy_lang.envelope import EnvelopeError, envelope_from_wire
 
-__all__ = ["Priced", "Sum", "outcome_files", "price_files", "price_list"]
+__all__ = ["Priced", "Sum", "outcome_files", "price_files", "price_list", "undated"]
 
 
 @dataclass(slots=True)
@@ -46,7 +45,8 @@ class Priced:
 
     expected: what was expected of the plans served. baseline: the same of their baselines. spent: what the calls that
     telemetry reported did cost; spent_baseline: the tokens of each decision's last answer, had the baseline used them.
-    unpriced: decisions and calls whose arm has no price on that day, by arm. list_service: decisions whose policy is
+    used: how often each arm's prices were asked for. unpriced: decisions and calls whose arm has no price on that day,
+    by arm. list_service: decisions whose policy is
     not at hand, so that batch prices could not be considered. unreadable: lines that are no receipt or outcome of ours.
     """
 
@@ -56,7 +56,8 @@ class Priced:
     spent: Sum = field(default_factory=Sum)
     spent_baseline: Sum = field(default_factory=Sum)
     arms: dict[str, Sum] = field(default_factory=dict)
-    unpriced: Counter[str] = field(default_factory=Counter)
+    used: dict[str, int] = field(default_factory=dict)
+    unpriced: dict[str, int] = field(default_factory=dict)
     list_service: int = 0
     unreadable: list[str] = field(default_factory=list)
 
@@ -65,6 +66,11 @@ def price_list(catalog: Catalog, date: str) -> Mapping[str, Model]:
     """The arms that have a price on an ISO date; one whose dated prices all begin later has none."""
     later = {arm for arm, dated in catalog.schedule.items() if all(first > date for first, _ in dated)}
     return {arm: model for arm, model in catalog.on(date).models.items() if arm not in later}
+
+
+def undated(catalog: Catalog, arms: Iterable[str], date: str) -> list[str]:
+    """Those of `arms` of which no dated price is known, so that before the catalog's day its list price stands in."""
+    return sorted(arm for arm in arms if arm not in catalog.schedule) if date < catalog.as_of else []
 
 
 def price_files(
@@ -146,7 +152,10 @@ def _price_outcomes(
 
 def _known(arms: list[str], prices: Mapping[str, Model], result: Priced) -> bool:
     missing = [arm for arm in arms if arm not in prices]
-    result.unpriced.update(missing)
+    for arm in missing:
+        result.unpriced[arm] = result.unpriced.get(arm, 0) + 1
+    for arm in () if missing else arms:
+        result.used[arm] = result.used.get(arm, 0) + 1
     return not missing
 
 

@@ -4,6 +4,7 @@ from policy_client.client import Client
 from policy_client.credentials import Credentials, HmacCredentials, SigV4Credentials
 from policy_client.errors import ClientError, NoCandidates, RouteError, RouteUnavailable
 from policy_client.reply import PlanStep, RouteReply
+from policy_client.spans import span_attributes, span_name
 from policy_client.telemetry import TelemetryStats
 from policy_lang.envelope import Envelope, EnvelopeError, build_envelope
 
@@ -22,4 +23,6 @@ __all__ = [
     "SigV4Credentials",
     "TelemetryStats",
     "build_envelope",
+    "span_attributes",
+    "span_name",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,15 @@ from policy_client.errors import NoCandidates, RouteError, RouteUnavailable
 from policy_client.reply import RouteReply, reply_from_wire
 from policy_client.telemetry import TelemetryQueue, TelemetryStats
 from policy_client.transport import Response, Transport
-from policy_engine.wire import record_from_wire
+from policy_engine.wire import MAX_RECEIPTS, MAX_RECEIPTS_BYTES, record_from_wire
 from policy_lang.envelope import Envelope, envelope_to_wire
 from policy_lang.vocabulary import Outcome
 
 __all__ = ["Client"]
+
+# With the longest pause between two, about a quarter of an hour; then they are spilled.
+_RECEIPT_ATTEMPTS = 50
+_CARRIED = re.compile(rb'"receipt": ?("receipt\.[A-Za-z0-9._-]+")')
 
 
 def _wall_clock() -> int:
@@ -34,6 +39,9 @@ class Client:
     url: origin of `POST /v1/route`; telemetry_url: that of `POST /v1/telemetry` where it is another Function URL.
     Time-outs in seconds. spill: file that keeps telemetry no process could deliver for the next one. exit_flush: how
     long an exiting process waits for its telemetry. clock: milliseconds since 1970, for signatures.
+    carry_receipts: where the service can keep a receipt nowhere it answers all the same and hands the receipt over; the
+    client submits it until it is taken, in a queue like telemetry's with a spill file of its own beside `spill`.
+    Without it such a call ends in RouteError 503, and there is no decision without a durable receipt.
     After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush`
     before returning: between invocations the environment, and with it the queue's thread, is frozen.
     """
@@ -52,6 +60,7 @@ class Client:
         attempts: int = 8,
         spill: str | os.PathLike[str] | None = None,
         exit_flush: float = 2.0,
+        carry_receipts: bool = False,
         clock: Callable[[], int] = _wall_clock,
     ) -> None:
         self._credentials, self._clock, self._exit_flush = credentials, clock, exit_flush
@@ -65,6 +74,16 @@ class Client:
             max_age=batch_age,
             attempts=attempts,
             spill=Path(spill) if spill else None,
+        )
+        self._carries = carry_receipts
+        self._receipts = TelemetryQueue(
+            lambda body: self._post(self._route, "/v1/receipts", body),
+            batch=MAX_RECEIPTS,
+            max_age=batch_age,
+            attempts=_RECEIPT_ATTEMPTS,
+            spill=Path(f"{os.fspath(spill)}.receipts") if spill else None,
+            envelope=b'{"receipts":[%(batch)s]}',
+            most_bytes=MAX_RECEIPTS_BYTES,
         )
         _open_clients.add(self)
 
@@ -94,6 +113,7 @@ class Client:
             "product": product,
             "candidates": list(candidates) if candidates is not None else None,
             "idempotency_key": idempotency_key,
+            "carry_receipt": self._carries or None,
         }
         document = {name: value for name, value in asked.items() if value is not None}
         body = json.dumps(document | {"envelope": envelope_to_wire(envelope)}, separators=(",", ":")).encode()
@@ -101,6 +121,7 @@ class Client:
             status, content = self._post(self._route, "/v1/route", body)
         except (OSError, HTTPException) as problem:
             raise RouteUnavailable(f"{type(problem).__name__}: {problem}".rstrip(": "), fallback) from problem
+        self._carry(content)
         return _read_reply(status, content)
 
     def telemetry(
@@ -124,14 +145,15 @@ class Client:
     ) -> bool:
         """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
 
-        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number. A quality
-        that comes later is a record of its own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+        hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to
+        be given in shadow, where what served is not what was decided. A quality that comes later is a record of its
+        own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
         """
         try:
             given = {
                 "token": reply.token,
                 "hop": hop,
-                "arm": arm or (reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None),
+                "arm": arm or _planned(reply, hop),
                 "outcome": outcome,
                 "input_tokens": input_tokens,
                 "output_tokens": output_tokens,
@@ -152,20 +174,25 @@ class Client:
             return self._queue.reject(f"{type(problem).__name__}: {problem}")
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send queued telemetry now; False when some is still pending after `timeout` seconds."""
-        return self._queue.flush(timeout)
+        """Send queued telemetry and carried receipts now; False when some are pending after `timeout` seconds."""
+        return self._queue.flush(timeout) and self._receipts.flush(timeout)
 
     def stats(self) -> TelemetryStats:
         """Counters of the telemetry queue."""
         return self._queue.stats()
 
+    def carried(self) -> TelemetryStats:
+        """Counters of the receipts that the service handed over; `accepted` ones it has taken back."""
+        return self._receipts.stats()
+
     def close(self, timeout: float | None = None) -> bool:
         """Flush within `timeout` seconds (default `exit_flush`) and let go of the connections; True if all is sent."""
         _open_clients.discard(self)
-        done = self._queue.close(self._exit_flush if timeout is None else timeout)
+        patience = self._exit_flush if timeout is None else timeout
+        told, returned = self._queue.close(patience), self._receipts.close(patience)
         self._route.close()
         self._report.close()
-        return done
+        return told and returned
 
     def __enter__(self) -> Client:
         return self
@@ -178,11 +205,24 @@ class Client:
         headers = self._credentials.headers(transport.origin, whole_path, body, self._clock())
         return transport.post(whole_path, body, headers)
 
+    def _carry(self, content: bytes) -> None:
+        """Queue the receipt that a reply, or a refusal with its reasons, may bring along."""
+        found = _CARRIED.search(content) if self._carries else None
+        if found:
+            self._receipts.put(found[1])
+
     def _renew(self) -> None:
         # Closing the child's copies does not end the parent's connections: nothing is sent on them.
         self._route.close()
         self._report.close()
         self._queue.renew()
+        self._receipts.renew()
+
+
+def _planned(reply: RouteReply, hop: int) -> str | None:
+    if reply.mode == "shadow":
+        raise ValueError("the policy is in shadow: say with `arm` which one served")
+    return reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None
 
 
 def _read_reply(status: int, content: bytes) -> RouteReply:

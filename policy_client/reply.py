@@ -28,7 +28,8 @@ class RouteReply:
     """A served decision. `plan[0]` is the chosen arm; costs in nano-dollars, shares in parts per million.
 
     `tier` is None where a model outside the route's tiers serves; confidence is P(the arm clears the route's floors).
-    `token` goes back with telemetry, untouched. `document` is the reply as received, reasons per candidate included.
+    In `mode` shadow the caller serves as it did before and reports the arm it used. `token` goes back with telemetry,
+    untouched. `document` is the reply as received, reasons per candidate included.
     """
 
     decision_id: str
@@ -48,6 +49,7 @@ class RouteReply:
     baseline_arm: str
     baseline_cost_nanodollars: int
     degraded: bool
+    mode: str
     state_age_ms: int
     token: str
     document: Mapping[str, Any]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
+from uuid import uuid4
 
 from policy_client.spool import claim_spool, write_spool
 from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
@@ -22,7 +23,6 @@ from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
 Send = Callable[[bytes], tuple[int, bytes]]
-_ENVELOPE = b'{"records":[%s]}'
 _RETRYABLE = frozenset((408, 429))
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
 
@@ -48,7 +48,11 @@ class TelemetryStats:
 
 
 class TelemetryQueue:
-    """Sends what is put in, in batches of at most `batch` records or as soon as the oldest is `max_age` seconds old."""
+    """Sends what is put in, in batches of at most `batch` records or as soon as the oldest is `max_age` seconds old.
+
+    envelope: what a `batch`, and a `key` for all attempts to send it, are wrapped in, of at most `most_bytes`; receipts
+    that are carried have one of their own.
+    """
 
     def __init__(
         self,
@@ -59,11 +63,14 @@ class TelemetryQueue:
         max_age: float = 1.0,
         attempts: int = 8,
         spill: Path | None = None,
+        envelope: bytes = b'{"idempotency_key":"%(key)s","records":[%(batch)s]}',
+        most_bytes: int = MAX_TELEMETRY_BYTES,
     ) -> None:
         if capacity < 1 or not 1 <= batch <= MAX_TELEMETRY_RECORDS:
             raise ValueError(f"capacity must be positive and batch between 1 and {MAX_TELEMETRY_RECORDS}")
         self._send, self._capacity, self._batch = send, capacity, batch
         self._max_age, self._attempts, self._spill = max_age, attempts, spill
+        self._envelope, self._most_bytes = envelope, most_bytes
         self.renew()
 
     def renew(self) -> None:
@@ -177,10 +184,10 @@ class TelemetryQueue:
 
     def _taken(self) -> list[bytes]:
         batch: list[bytes] = []
-        size = len(_ENVELOPE)
+        size = len(self._wrapped([]))
         while self._waiting and len(batch) < self._batch:
             size += len(self._waiting[0][1]) + 1
-            if batch and size > MAX_TELEMETRY_BYTES:
+            if batch and size > self._most_bytes:
                 break
             batch.append(self._waiting.popleft()[1])
         self._in_flight = batch
@@ -188,8 +195,10 @@ class TelemetryQueue:
 
     def _deliver(self, batch: list[bytes]) -> None:
         """Send until taken or given up; a batch refused as a whole is halved until the bad record stands alone."""
+        # One key for all attempts: after any doubt the service takes the batch for the one it may have already.
+        body = self._wrapped(batch)
         for attempt in range(self._attempts):
-            status, reason = self._attempt(batch)
+            status, reason = self._attempt(body)
             if 200 <= status < 300:
                 with self._changed:
                     self._count(accepted=len(batch))
@@ -211,9 +220,12 @@ class TelemetryQueue:
             with self._changed:
                 self._count(refused=len(batch), error=reason)
 
-    def _attempt(self, batch: list[bytes]) -> tuple[int, str]:
+    def _wrapped(self, batch: list[bytes]) -> bytes:
+        return self._envelope % {b"key": uuid4().hex.encode(), b"batch": b",".join(batch)}
+
+    def _attempt(self, body: bytes) -> tuple[int, str]:
         try:
-            status, content = self._send(_ENVELOPE % b",".join(batch))
+            status, content = self._send(body)
         except (OSError, HTTPException) as problem:
             return 0, f"{type(problem).__name__}: {problem}"
         except Exception as problem:  # noqa: BLE001 - credentials that cannot be had must not end the thread

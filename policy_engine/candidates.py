@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from policy_lang.canonical import canonical
+from policy_lang.canonical import canonical_text
 from policy_lang.catalog import Model
 from policy_lang.gates import FactValue
 
@@ -30,7 +30,7 @@ class Reason:
             row["line"] = self.line
         if self.verdict == "unknown":
             row["unknown"] = [name for name, value in self.operands if value is None]
-        return canonical(row).decode()
+        return canonical_text(row)
 
 
 class Candidate(NamedTuple):

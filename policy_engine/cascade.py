@@ -8,16 +8,15 @@ succeeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from policy_engine.selection import Option, ranked
-from policy_lang.ir import PPM, Cascade, Check, PickTerm
+from policy_engine.selection import Option, ranked, strongest
+from policy_lang.ir import PPM, Cascade, Check, Route
 
 __all__ = ["CascadePlan", "chain_cost", "lay_out"]
 
 
-@dataclass(frozen=True, slots=True)
-class CascadePlan:
+class CascadePlan(NamedTuple):
     """Whether to cascade. Costs in nano-dollars.
 
     `break_even_ppm`: the first step's pass probability above which the cascade is the cheaper way.
@@ -34,15 +33,20 @@ class CascadePlan:
         return self.cost_nanodollars < self.direct_nanodollars
 
 
-def lay_out(cascade: Cascade, pool: Sequence[Option], pick: tuple[PickTerm, ...]) -> CascadePlan | None:
-    """The best arm of each tier by the route's `pick`, failed arms left out; None with fewer than two tiers to
-    climb.
+def lay_out(route: Route, cascade: Cascade, pool: Sequence[Option]) -> CascadePlan | None:
+    """The best arm of each tier by the route's `pick`; None with fewer than two tiers to climb.
+
+    Under floors only arms that have cleared them climb: a check on an answer is no proof of a model. The last tier
+    alone, where the answers of the others were thrown away, may be left to who would serve until one is proven.
     """
     steps = []
     for tier in cascade.tiers:
-        usable = [option for option in pool if option.candidate.tier == tier and option.state != "failed"]
-        if usable:
-            steps.append(ranked(usable, pick)[0])
+        there = [option for option in pool if option.candidate.tier == tier]
+        if standing := [option for option in there if option.stands]:
+            steps.append(ranked(standing, route.pick)[0])
+        elif tier == cascade.tiers[-1] and (hopeful := [option for option in there if option.state != "failed"]):
+            named = [option for option in hopeful if option.arm == route.until_proven]
+            steps.append(strongest(named or hopeful))
     if len(steps) < 2:
         return None
     costs = [step.cost_nanodollars for step in steps]

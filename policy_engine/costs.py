@@ -42,13 +42,16 @@ def expected_usage(envelope: Envelope, estimate: Estimate) -> Usage:
 
 def call_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:
     """Nano-dollars of one call, rounded half up; a cache class the row does not price costs what fresh input does."""
+    prompt, output, cached_read, cached_write = usage
     # A model without tiers is its own price list.
-    held = model.prices(usage.prompt, batch=batch) if model.tiers or batch else model
-    read = held.price_in if held.price_cached_read is None else held.price_cached_read
-    write = held.price_in if held.price_cached_write is None else held.price_cached_write
-    fresh = max(0, usage.prompt - usage.cached_read - usage.cached_write)
-    picodollars = fresh * held.price_in + usage.cached_read * read + usage.cached_write * write
-    return (picodollars + usage.output * held.price_out + 500) // 1000
+    held = model.prices(prompt, batch=batch) if model.tiers or batch else model
+    price = held.price_in
+    if not cached_read and not cached_write:
+        return (prompt * price + output * held.price_out + 500) // 1000
+    read = price if held.price_cached_read is None else held.price_cached_read
+    write = price if held.price_cached_write is None else held.price_cached_write
+    fresh = max(0, prompt - cached_read - cached_write)
+    return (fresh * price + cached_read * read + cached_write * write + output * held.price_out + 500) // 1000
 
 
 def prefix_cost(model: Model, usage: Usage) -> int:

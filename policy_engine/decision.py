@@ -6,21 +6,22 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from policy_engine.accounts import charges
+from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
+from policy_engine.cell import Cell, Course, cell_of
 from policy_engine.draws import decision_id_for, draw_ppm
-from policy_engine.explanation import Status, Step, baseline_json, candidates_json, decision_row, served_cost
+from policy_engine.explanation import Status, Step
 from policy_engine.lanes import LIVE, Lane
-from policy_engine.outlook import Outlook, join
+from policy_engine.outlook import Outlook
 from policy_engine.pins import Pin
-from policy_engine.selection import Option
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenArm, TokenClaims
+from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical
 from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
@@ -34,16 +35,17 @@ _DAY_MS = 86_400_000
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
-    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. pin: of the request's
-    session, its signature already verified. budgets: readings of the ledgers that cover the request. lane: which policy
-    decides and how likely that was. degraded: decided on stale state, so nothing is explored. state_age_ms: age of the
-    route state.
+    decision_id: 32 hex digits, the only source of chance. breakers: arms whose circuit is open. half_open: arms that a
+    small share of calls may try again. pin: of the request's session, its signature already verified. budgets: readings
+    of the accounts that cover the request. lane: which policy decides and how likely that was. degraded: decided on
+    stale state, so nothing is explored. state_age_ms: age of the route state.
     """
 
     tenant: str
     decision_id: str
     now_ms: int
     breakers: frozenset[str] = frozenset()
+    half_open: frozenset[str] = frozenset()
     pin: Pin | None = None
     budgets: tuple[BudgetReading, ...] = ()
     lane: Lane = LIVE
@@ -51,42 +53,15 @@ class Circumstances:
     state_age_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """All that follows from serving one arm in one cell, worked out once: the plan and its rendering."""
-
-    status: Status
-    option: Option | None
-    steps: tuple[Step, ...]
-    token_arms: tuple[TokenArm, ...]
-    explored: bool
-    propensity_ppm: int
-    cost_nanodollars: int
-    decision_json: str
-
-
-@dataclass(slots=True)
-class Cell:
-    """A survey and its outlook under one snapshot with the JSON that receipts and replies share.
-
-    INVARIANT: all that a receipt says of estimates is rendered here, beside what was worked out from them.
-    """
-
-    survey: Survey
-    outlook: Outlook | None
-    candidates_json: str
-    reply_json: str
-    baseline_json: str
-    courses: dict[str, Course]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer to one route request. Money in nano-dollars; `propensity_ppm` is that of the whole plan, exact.
+class Decision(NamedTuple):
+    """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
+    that of the whole plan.
 
     confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. warnings: what was wrong with the inputs and decided
-    around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent (the dearest stands in).
+    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
+    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
+    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
+    (the dearest stands in).
     """
 
     cell: Cell
@@ -98,6 +73,8 @@ class Decision:
     catalog_fingerprint: str
     snapshot_fingerprint: str
     warnings: tuple[str, ...] = ()
+    probing_ppm: int = PPM
+    others: tuple[TokenArm, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -125,8 +102,14 @@ class Decision:
 
     @property
     def propensity_ppm(self) -> int:
-        """Of the draws that shaped the plan: the lane's and the exploration's."""
-        return self.course.propensity_ppm * self.circumstances.lane.propensity_ppm // PPM
+        """Of the draws that shaped the plan: the lane's, those over half-open arms and the exploration's; a receipt has
+        each of them, or what it follows from.
+
+        The product is rounded half up to whole ppm and at least 1: what has happened had a chance, and a weight of
+        1 / propensity must exist.
+        """
+        drawn = self.circumstances.lane.propensity_ppm * self.probing_ppm * self.course.propensity_ppm
+        return max(1, (drawn + PPM * PPM // 2) // (PPM * PPM))
 
     @property
     def expected_cost_nanodollars(self) -> int:
@@ -141,19 +124,34 @@ class Decision:
         return self.course.option.state if self.course.option else "none"
 
     def claims(self) -> TokenClaims:
-        """What the decision token signs."""
-        survey, now = self.cell.survey, self.circumstances
+        """What the decision token signs. In shadow any candidate may turn out to be what the old path used."""
+        survey, now, shadow = self.cell.survey, self.circumstances, self.mode == "shadow"
+        planned = {arm.arm for arm in self.course.token_arms}
+        arms = self.course.token_arms + tuple(arm for arm in self.others if arm.arm not in planned)
         return TokenClaims(
             tenant=now.tenant,
             decision_id=now.decision_id,
             cluster=survey.cluster,
             task=survey.envelope.task_type,
             route=survey.route.name,
-            arms=self.course.token_arms,
+            arms=arms,
             propensity_ppm=self.propensity_ppm,
             explored=self.course.explored,
             at_ms=now.now_ms,
+            decided=self.arm if shadow else None,
+            trial=None if shadow else now.lane.trial,
+            trips=tuple(order.outcome for order in survey.route.failures if order.open_breaker),
+            charges=self.charges(),
         )
+
+    def charges(self) -> tuple[tuple[str, int], ...]:
+        """What it is expected to use of each account that was read for it. In shadow mode nothing: the call that is
+        served is not this one's.
+        """
+        now, course = self.circumstances, self.course
+        if self.status != "served" or self.mode == "shadow" or not now.budgets:
+            return ()
+        return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
         """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
@@ -177,18 +175,42 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     Precedence: gates, budget deny, budget degrade, pin, floors, rank, exploration. Status `no_candidates` when no arm
     of the route, no `until proven` arm and no fallback survives, `denied` when a budget is used up.
     """
-    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request)
+    budget = judge_budgets(table.policy.budgets, circumstances.budgets, request, table.tier_prices)
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    cell = _cell(table, survey, snapshot, circumstances.breakers, exploring, pinned)
+    breakers, probing = circumstances.breakers, PPM
+    if circumstances.half_open:
+        reachable = [candidate.model.arm for candidate in survey.candidates]
+        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
+    cell = cell_of(table, survey, snapshot, breakers, exploring, pinned, budget.pace_ppm)
     if cell.outlook is None or budget.state == "deny":
-        course = _course(cell, None, snapshot, "denied" if budget.state == "deny" else "no_candidates")
+        course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
     else:
-        course = _course(cell, _drawn(cell.outlook, circumstances.decision_id), snapshot, "served")
+        course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
-    return Decision(cell, course, circumstances, budget, table.policy.mode, *fingerprints, warnings)
+    return Decision(
+        cell,
+        course,
+        circumstances,
+        budget,
+        table.policy.mode,
+        *fingerprints,
+        warnings,
+        probing,
+        _others(table, survey, snapshot),
+    )
+
+
+def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
+    """Candidates and baseline at their prices where the policy decides in shadow: its gates bind no other path."""
+    if table.policy.mode != "shadow":
+        return ()
+    models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}
+    if survey.baseline is not None:
+        models[survey.baseline.model.arm] = survey.baseline.model
+    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:
@@ -227,26 +249,20 @@ def _clock_behind(snapshot: Snapshot, now: Circumstances) -> bool:
 def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: Snapshot, now: Circumstances) -> bool:
     """Never on stale state, in audit mode, inside a tool loop, with the day's money for exploration spent, or while the
     clocks disagree, for then nobody knows what the day has cost.
+
+    The money is read from its account, and where no ledger is kept, from the snapshot.
     """
     if now.degraded or request.tool_loop or table.policy.audit == "on" or _clock_behind(snapshot, now):
         return False
     explore = survey.route.explore
-    if explore is None or explore.daily_nanodollars is None or snapshot.day != now.now_ms // _DAY_MS:
+    if explore is None or explore.daily_nanodollars is None:
+        return True
+    for reading in now.budgets:
+        if reading.scope == "explore" and reading.name == survey.route.name:
+            return reading.used is not None and reading.used < explore.daily_nanodollars
+    if snapshot.day != now.now_ms // _DAY_MS:
         return True
     return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
-
-
-def _cell(
-    table: Table, survey: Survey, snapshot: Snapshot, breakers: frozenset[str], exploring: bool, pin: str | None
-) -> Cell:
-    memo = table.cells(snapshot.fingerprint)
-    key = (survey.serial, breakers, exploring, pin)
-    found = memo.get(key)
-    if found is None:
-        outlook = join(survey, snapshot, breakers=breakers, exploring=exploring, pin=pin)
-        rows = candidates_json(survey, outlook, snapshot, breakers)
-        found = memo[key] = Cell(survey, outlook, *rows, baseline_json(survey, outlook, snapshot), {})
-    return found
 
 
 def _drawn(outlook: Outlook, decision_id: str) -> str:
@@ -259,53 +275,3 @@ def _drawn(outlook: Outlook, decision_id: str) -> str:
             return arm
         left -= odds
     raise AssertionError("INVARIANT: propensities sum to 1,000,000")
-
-
-def _course(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
-    key = arm or status
-    found = cell.courses.get(key)
-    if found is None:
-        found = cell.courses[key] = _worked_out(cell, arm, snapshot, status)
-    return found
-
-
-def _worked_out(cell: Cell, arm: str | None, snapshot: Snapshot, status: Status) -> Course:
-    outlook = cell.outlook
-    if outlook is None or arm is None:
-        row = decision_row(cell.survey, status)
-        return Course(status, None, (), (), False, PPM, 0, _json(row))
-    option = outlook.options[arm]
-    explored = arm != outlook.pick.arm
-    propensity = dict(outlook.odds)[arm]
-    line_up = _line_up(outlook, option, explored)
-    steps = tuple(_step(behind, role) for behind, role in line_up)
-    row = decision_row(cell.survey, status, outlook, option, steps, explored=explored, propensity_ppm=propensity)
-    arms = tuple(_token_arm(behind, snapshot) for behind, _ in line_up)
-    cost = served_cost(outlook, option, steps)
-    return Course(status, option, steps, arms, explored, propensity, cost, _json(row))
-
-
-def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:
-    """The served arm, the rest of its cascade, then who stands behind."""
-    ahead = [(option, "explore" if explored else outlook.pick_role)]
-    if ahead[0][1] == "cascade" and outlook.cascade is not None:
-        ahead += [(step, "cascade") for step in outlook.cascade.steps[1:]]
-    taken = {step.arm for step, _ in ahead}
-    return ahead + [(behind, role) for behind, role in outlook.line_up if behind.arm not in taken]
-
-
-def _step(option: Option, role: str) -> Step:
-    model = option.candidate.model
-    return Step(model.arm, model.provider, model.name, role, option.state)
-
-
-def _token_arm(option: Option, snapshot: Snapshot) -> TokenArm:
-    model = option.candidate.model
-    read = model.price_in if model.price_cached_read is None else model.price_cached_read
-    write = model.price_in if model.price_cached_write is None else model.price_cached_write
-    generation = snapshot.generations.get(model.arm, 0)
-    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
-
-
-def _json(value: object) -> str:
-    return canonical(value).decode()

@@ -5,27 +5,24 @@ The rows are put together from parts in key order; a test holds that a receipt i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from policy_engine.candidates import Candidate
+from policy_engine.estimate import estimate_json
 from policy_engine.outlook import Outlook
 from policy_engine.selection import Option
-from policy_engine.snapshot import Estimate, Snapshot, estimate_row
+from policy_engine.snapshot import Known
 from policy_engine.table import Survey
-from policy_lang.canonical import canonical
-from policy_lang.catalog import model_document
 from policy_lang.fingerprint import ir_document
 from policy_lang.ir import PPM, Route
 
-__all__ = ["Status", "Step", "baseline_json", "candidates_json", "decision_row", "served_cost"]
+__all__ = ["Status", "Step", "baseline_json", "candidates_json", "decision_row", "served_cost", "told_json"]
 
 Status = Literal["served", "no_candidates", "denied"]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One hop of a plan. role: pick, explore, until_proven, pinned, cascade, direct, cleared or fallback."""
 
     arm: str
@@ -36,44 +33,54 @@ class Step:
 
 
 def candidates_json(
-    survey: Survey, outlook: Outlook | None, snapshot: Snapshot, breakers: frozenset[str]
-) -> tuple[str, str]:
-    """The candidates as canonical JSON: one row each with its catalog row and estimate as used, its fate, odds and
-    failing rules; then the same rows for a caller, without catalog rows and estimates.
+    survey: Survey, outlook: Outlook | None, known: Mapping[str, Known], breakers: frozenset[str]
+) -> str:
+    """The candidates as canonical JSON for a receipt: one row each with its catalog row and estimate as used, its fate,
+    odds and failing rules.
 
     fate: barred (outside the gates), filtered (by the route's `where`), breaker_open, too_dear (above the cost a guard
     allows), reserve (fallback lists only) or eligible. `floor` and `confidence_ppm` stand where floors were weighed.
     """
+    rows = []
+    for candidate, head, fate, odds, reasons in _told(survey, outlook, breakers):
+        estimate, outcomes, _ = known[candidate.model.arm]
+        rows.append(
+            f'{head},"estimate":{estimate_json(estimate)}{fate},"model":{candidate.model_json}{odds}'
+            f',"outcomes":{outcomes}{reasons}'
+        )
+    return f"[{','.join(rows)}]"
+
+
+def told_json(survey: Survey, outlook: Outlook | None, breakers: frozenset[str]) -> str:
+    """The same rows for a caller, without catalog rows and estimates."""
+    rows = [f"{head}{fate}{odds}{reasons}" for _, head, fate, odds, reasons in _told(survey, outlook, breakers)]
+    return f"[{','.join(rows)}]"
+
+
+def _told(
+    survey: Survey, outlook: Outlook | None, breakers: frozenset[str]
+) -> Iterator[tuple[Candidate, str, str, str, str]]:
+    """Each candidate's row, cut where a receipt says more than a reply."""
     odds = dict(outlook.odds) if outlook else {}
     options = outlook.options if outlook else {}
-    kept, told = [], []
     for candidate in survey.candidates:
         arm = candidate.model.arm
         weighed = floor = ""
         if (option := options.get(arm)) is not None:
-            estimate = option.estimate
             weighed = f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
             floor = f',"floor":"{option.state}"'
-        else:
-            estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, arm)
-        head, fate = f'{{"arm":"{arm}"{weighed}', f',"fate":"{_fate(candidate, breakers, option is None)}"{floor}'
-        odd, reasons = odds.get(arm, 0), ",".join([reason.json for reason in candidate.reasons])
-        kept.append(
-            f'{head},"estimate":{_row_json(estimate)}{fate},"model":{candidate.model_json},"odds_ppm":{odd}'
-            f',"outcomes":{snapshot.outcomes.get(arm, 0)},"reasons":[{reasons}]}}'
-        )
-        told.append(f'{head}{fate},"odds_ppm":{odd},"reasons":[{reasons}]}}')
-    return f"[{','.join(kept)}]", f"[{','.join(told)}]"
+        fate = f',"fate":"{_fate(candidate, breakers, option is None)}"{floor}'
+        reasons = ",".join([reason.json for reason in candidate.reasons]) if candidate.reasons else ""
+        drawn = f',"odds_ppm":{odds.get(arm, 0)}'
+        yield candidate, f'{{"arm":"{arm}"{weighed}', fate, drawn, f',"reasons":[{reasons}]}}'
 
 
-def baseline_json(survey: Survey, outlook: Outlook | None, snapshot: Snapshot) -> str:
+def baseline_json(outlook: Outlook | None, known: Mapping[str, Known]) -> str:
     """The baseline's catalog row and estimate as used; null where nothing may serve."""
     if outlook is None:
         return "null"
-    model = outlook.baseline
-    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
-    row = canonical(model_document(model)).decode()
-    return f'{{"arm":"{model.arm}","estimate":{_row_json(estimate)},"model":{row}}}'
+    arm = outlook.baseline.model.arm
+    return f'{{"arm":"{arm}","estimate":{estimate_json(known[arm].estimate)},"model":{outlook.baseline.model_json}}}'
 
 
 def decision_row(
@@ -98,10 +105,13 @@ def decision_row(
         row["route_line"] = survey.line
     if outlook is None or option is None:
         return row
-    baseline = {"arm": outlook.baseline.arm, "cost_nanodollars": outlook.baseline_cost_nanodollars}
+    baseline = {"arm": outlook.baseline.model.arm, "cost_nanodollars": outlook.baseline_cost_nanodollars}
     model = option.candidate.model
     row |= {"arm": model.arm, "model": model.name, "provider": model.provider, "baseline": baseline}
-    row |= {"confidence_ppm": option.confidence_ppm, "expected_cost_nanodollars": served_cost(outlook, option, steps)}
+    row |= {
+        "confidence_ppm": option.confidence_ppm,
+        "expected_cost_nanodollars": served_cost(outlook, option, steps[0].role),
+    }
     row |= {"floor": option.state, "tier": option.candidate.tier, "stream": _streams(survey)}
     row["plan"] = [
         {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
@@ -109,9 +119,9 @@ def decision_row(
     return row | _orders(survey.route) | _weighings(outlook)
 
 
-def served_cost(outlook: Outlook, option: Option, steps: Sequence[Step]) -> int:
+def served_cost(outlook: Outlook, option: Option, role: str) -> int:
     """Expected nano-dollars of what the plan serves: of all its calls where it climbs a cascade, else of one."""
-    if outlook.cascade is not None and steps[0].role == "cascade":
+    if outlook.cascade is not None and role == "cascade":
         return outlook.cascade.cost_nanodollars
     return option.cost_nanodollars
 
@@ -168,7 +178,3 @@ def _fate(candidate: Candidate, breakers: frozenset[str], left_out: bool) -> str
     if left_out:
         return "too_dear"
     return "reserve" if candidate.tier is None else "eligible"
-
-
-def _row_json(estimate: Estimate) -> str:
-    return f"[{','.join(['null' if value is None else str(value) for value in estimate_row(estimate)])}]"

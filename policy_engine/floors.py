@@ -18,6 +18,7 @@ FloorState = Literal["cleared", "unproven", "failed", "none"]
 #: Pseudo-outcomes (parents included) before a verdict other than `unproven`: more than other tasks can lend (10), so a
 #: model is never cleared for analysis by labels alone.
 MIN_EVIDENCE_MILLI = 12_000
+_BADNESS: dict[FloorState, int] = {"none": 0, "cleared": 1, "unproven": 2, "failed": 3}
 _STEERING_CLEAR_PPM = 700_000
 _STEERING_FAIL_PPM = 100_000
 
@@ -26,31 +27,29 @@ def floor_state(floors: tuple[Floor, ...], estimate: Estimate) -> tuple[FloorSta
     """The worst state over `floors` and the least P(floor holds), ppm; (`none`, 1,000,000) without floors."""
     if not floors:
         return "none", PPM
-    states = [_one(floor, estimate) for floor in floors]
-    confidence = min(confidence for _, confidence in states)
-    for worst in ("failed", "unproven"):
-        if any(state == worst for state, _ in states):
-            return worst, confidence
-    return "cleared", confidence
+    worst, least = _one(floors[0], estimate)
+    for floor in floors[1:]:
+        state, confidence = _one(floor, estimate)
+        worst, least = max(worst, state, key=_BADNESS.__getitem__), min(least, confidence)
+    return worst, least
 
 
 def _one(floor: Floor, estimate: Estimate) -> tuple[FloorState, int]:
-    alpha, beta = _posterior(floor, estimate)
+    alpha, beta = estimate.alpha_milli, estimate.beta_milli
+    if floor.metric == "quality":
+        alpha, beta = _of_quality(estimate.quality_ppm, alpha + beta)
     confidence = tail_ppm(alpha, beta, floor.at_least_ppm)
-    clear, fail = _STEERING_CLEAR_PPM, _STEERING_FAIL_PPM
-    if floor.proven_ppm is not None:
-        clear, fail = floor.proven_ppm, PPM - floor.proven_ppm
     if alpha + beta < MIN_EVIDENCE_MILLI:
         return "unproven", confidence
-    if confidence >= clear:
+    proven = floor.proven_ppm
+    if confidence >= (_STEERING_CLEAR_PPM if proven is None else proven):
         return "cleared", confidence
-    return ("failed" if confidence <= fail else "unproven"), confidence
+    return (
+        "failed" if confidence <= (_STEERING_FAIL_PPM if proven is None else PPM - proven) else "unproven"
+    ), confidence
 
 
-def _posterior(floor: Floor, estimate: Estimate) -> tuple[int, int]:
-    """Beta parameters of the floor's metric; a quality in 0..1 has at most the variance of a success of equal mean."""
-    if floor.metric == "success":
-        return estimate.alpha_milli, estimate.beta_milli
-    strength = estimate.alpha_milli + estimate.beta_milli
-    alpha = max(1, strength * estimate.quality_ppm // PPM)
+def _of_quality(mean_ppm: int, strength: int) -> tuple[int, int]:
+    """Beta parameters of a quality in 0..1, which has at most the variance of a success of equal mean."""
+    alpha = max(1, strength * mean_ppm // PPM)
     return alpha, max(1, strength - alpha)

@@ -181,27 +181,37 @@ def _first(
         return [(proven[0], "pick")]
     if until:
         return [(until[0], "until_proven")]
-    strong = max(
-        pool,
-        key=lambda arm: (
-            believed[arm].confidence,
-            believed[arm].estimate.quality_ppm,
-            believed[arm].model.price_out,
-            arm,
-        ),
-        default=None,
-    )
-    if fallbacks and (strong is None or route.until_proven is not None):
-        return [(fallbacks[0], "fallback")]
-    return [] if strong is None else [(strong, "until_proven")]
+    hopeful = [arm for arm in pool if believed[arm].state != "failed"]
+    if hopeful and route.until_proven is None:
+        return [(_strongest(hopeful, believed), "until_proven")]
+    unfailed = [arm for arm in fallbacks if believed[arm].state != "failed"]
+    if unfailed:
+        return [(unfailed[0], "fallback")]
+    if not pool + fallbacks:
+        return []
+    last = _strongest(pool + fallbacks, believed)
+    return [(last, "until_proven" if last in pool else "fallback")]
+
+
+def _strongest(arms: Sequence[str], believed: Mapping[str, Arm]) -> str:
+    def strength(arm: str) -> tuple[int, int, int, str]:
+        held = believed[arm]
+        return held.confidence, held.estimate.quality_ppm, held.model.price_out, arm
+
+    return max(arms, key=strength)
 
 
 def _cascaded(route: Route, pool: list[str], believed: Mapping[str, Arm]) -> list[tuple[str, str]]:
+    """The arms to climb, all of them proven but perhaps the last."""
     assert route.cascade is not None
+    *lower, last = [[arm for arm in pool if believed[arm].tier == tier] for tier in route.cascade.tiers]
     steps = []
-    for tier in route.cascade.tiers:
-        usable = [arm for arm in pool if believed[arm].tier == tier and believed[arm].state != "failed"]
-        steps += order([believed[arm] for arm in usable], route.pick)[:1]
+    for arms in (*lower, last):
+        steps += order([believed[arm] for arm in arms if believed[arm].state in ("cleared", "none")], route.pick)[:1]
+    if not any(believed[arm].state in ("cleared", "none") for arm in last):
+        hopeful = [arm for arm in last if believed[arm].state != "failed"]
+        if hopeful:
+            steps.append(route.until_proven if route.until_proven in hopeful else _strongest(hopeful, believed))
     if len(steps) < 2:
         return []
     expected = believed[steps[-1]].cost

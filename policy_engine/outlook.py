@@ -1,12 +1,12 @@
-"""The learned half of a decision: a survey joined with a snapshot.
+"""The learned half of a decision: a survey joined with what a snapshot knows of its arms.
 
 Depends on no draw, so it is worked out once per cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from policy_engine.bandit import propensities
 from policy_engine.candidates import Candidate
@@ -14,10 +14,9 @@ from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
-from policy_engine.selection import Option, ranked
-from policy_engine.snapshot import Estimate, Snapshot
+from policy_engine.selection import Option, ranked, strongest
+from policy_engine.snapshot import Known
 from policy_engine.table import Survey
-from policy_lang.catalog import Model
 from policy_lang.ir import PPM, Route
 
 __all__ = ["MAX_STEPS", "Outlook", "join"]
@@ -26,9 +25,8 @@ __all__ = ["MAX_STEPS", "Outlook", "join"]
 MAX_STEPS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """Estimates, floors and odds of one cell.
+class Outlook(NamedTuple):
+    """Estimates, floors and odds of one cell; a tuple, because every cell makes one under every snapshot.
 
     `options`: every arm that may serve here, by arm id. `pick`: who serves when nothing is explored. `odds`:
     propensity by arm, walked in arm-id order by the draw. `line_up`: the order in which a plan falls back.
@@ -40,65 +38,69 @@ class Outlook:
     pick_role: str
     odds: tuple[tuple[str, int], ...]
     line_up: tuple[tuple[Option, str], ...]
-    baseline: Model
+    baseline: Candidate
     baseline_cost_nanodollars: int
     cascade: CascadePlan | None
     pin: PinVerdict | None
 
 
 def join(
-    survey: Survey, snapshot: Snapshot, *, breakers: frozenset[str], exploring: bool, pin: str | None
+    survey: Survey, known: Mapping[str, Known], *, breakers: frozenset[str], exploring: bool, pin: str | None
 ) -> Outlook | None:
     """Everything about a cell that does not hang on the draw; None when no candidate may serve.
 
     Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration.
     """
     route = survey.route
-    reachable = (*survey.pool, *((survey.until,) if survey.until else ()), *survey.fallbacks)
-    by_arm = {candidate.model.arm: candidate for candidate in reachable}
-    options = {arm: _option(by_arm[arm], survey, snapshot) for arm in sorted(by_arm) if arm not in breakers}
-    if survey.cost_cap is not None:
-        options = {arm: option for arm, option in options.items() if option.cost_nanodollars <= survey.cost_cap}
+    options = _options(survey, known, breakers)
     if not options:
         return None
     pool = _kept(survey.pool, options)
-    until = _kept((survey.until,) if survey.until else (), options)
+    until = options.get(survey.until.model.arm) if survey.until else None
     fallbacks = _kept(survey.fallbacks, options)
     order = ranked(pool, route.pick)
     pick, role = _pick(order, until, fallbacks, route)
-    cascade = lay_out(route.cascade, pool, route.pick) if route.cascade else None
+    cascade = lay_out(route, route.cascade, pool) if route.cascade else None
     if cascade is not None:
         pick, role = (cascade.steps[0], "cascade") if cascade.pays else (cascade.steps[-1], "direct")
     stays = _stays(options.get(pin or ""), pick, survey)
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
     odds = _odds(order, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
-    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate.model
-    believed = snapshot.estimate(survey.cluster, survey.envelope.task_type, baseline.arm)
+    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
+    usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
         options=options,
         pick=pick,
         pick_role=role,
-        odds=tuple(sorted((arm, odd) for arm, odd in odds.items() if odd)),
+        odds=tuple(sorted([(arm, odd) for arm, odd in odds.items() if odd])),
         line_up=_line_up(order, until, fallbacks, route),
         baseline=baseline,
-        baseline_cost_nanodollars=_cost(baseline, believed, survey),
+        baseline_cost_nanodollars=call_cost(baseline.model, usual, batch=_batch(survey)),
         cascade=cascade,
         pin=stays,
     )
 
 
-def _option(candidate: Candidate, survey: Survey, snapshot: Snapshot) -> Option:
-    model = candidate.model
-    estimate = snapshot.estimate(survey.cluster, survey.envelope.task_type, model.arm)
-    state, confidence = floor_state(survey.route.floors, estimate)
-    cost = _cost(model, estimate, survey)
-    return Option(candidate, estimate, cost, state, confidence, snapshot.outcomes.get(model.arm, 0))
+def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
+    """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
+    floors, cap, batch = survey.route.floors, survey.cost_cap, _batch(survey)
+    found = {}
+    for candidate in survey.reachable:
+        arm = candidate.model.arm
+        if arm in breakers:
+            continue
+        estimate, outcomes, _ = known[arm]
+        cost = call_cost(candidate.model, expected_usage(survey.envelope, estimate), batch=batch)
+        if cap is None or cost <= cap:
+            state, confidence = floor_state(floors, estimate)
+            found[arm] = Option(candidate, estimate, cost, state, confidence, outcomes)
+    return found
 
 
-def _cost(model: Model, estimate: Estimate, survey: Survey) -> int:
-    batch = survey.route.batch is not None and not survey.envelope.time_sensitive
-    return call_cost(model, expected_usage(survey.envelope, estimate), batch=batch)
+def _batch(survey: Survey) -> bool:
+    """Whether the prices of a batch service count: where the policy allows it and nobody waits."""
+    return survey.route.batch is not None and not survey.envelope.time_sensitive
 
 
 def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
@@ -116,45 +118,42 @@ def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]
 
 
 def _kept(candidates: Sequence[Candidate], options: dict[str, Option]) -> list[Option]:
-    return [options[c.model.arm] for c in candidates if c.model.arm in options]
+    return [option for c in candidates if (option := options.get(c.model.arm)) is not None]
 
 
 def _pick(
-    order: Sequence[Option], until: Sequence[Option], fallbacks: Sequence[Option], route: Route
+    order: Sequence[Option], until: Option | None, fallbacks: Sequence[Option], route: Route
 ) -> tuple[Option, str]:
-    """The best cleared arm; else who serves until one is proven; else, with no arm of the route left, the first
-    fallback.
+    """The best cleared arm; else who serves until one is proven, the named arm or the strongest that has not failed.
+
+    Where the named arm is gone, or every arm of the route has failed: the first fallback that has not, and if all have,
+    the strongest of all.
     """
-    for option in order:
-        if option.state in ("cleared", "none"):
-            return option, "pick"
-    if until:
-        return until[0], "until_proven"
-    if order and route.until_proven is None:
-        return max(order, key=_strength), "until_proven"
-    if fallbacks:
-        return fallbacks[0], "fallback"
-    return max(order, key=_strength), "until_proven"
-
-
-def _strength(option: Option) -> tuple[int, int, int, str]:
-    """Likeliest to clear the floors: that chance, then the learned mean, the dearer list price, the arm id."""
-    return option.confidence_ppm, option.estimate.quality_ppm, option.candidate.model.price_out, option.arm
+    if (cleared := next((option for option in order if option.stands), None)) is not None:
+        return cleared, "pick"
+    if until is not None:
+        return until, "until_proven"
+    hopeful = [option for option in order if option.state != "failed"]
+    if hopeful and route.until_proven is None:
+        return strongest(hopeful), "until_proven"
+    for option in fallbacks:
+        if option.state != "failed":
+            return option, "fallback"
+    last = strongest([*order, *fallbacks])
+    return last, "until_proven" if last in order else "fallback"
 
 
 def _line_up(
-    order: Sequence[Option], until: Sequence[Option], fallbacks: Sequence[Option], route: Route
+    order: Sequence[Option], until: Option | None, fallbacks: Sequence[Option], route: Route
 ) -> tuple[tuple[Option, str], ...]:
     """Cleared arms in rank order, the until-proven arm, the policy's fallbacks; `stay in floor` ends at the cleared."""
-    cleared = [option for option in order if option.state in ("cleared", "none")][: MAX_STEPS - 1]
-    steps = {option.arm: (option, "cleared") for option in cleared}
+    steps = [(option, "cleared") for option in order if option.stands][: MAX_STEPS - 1]
     if route.stay_in_floor:
-        return tuple(steps.values())
-    for option in until:
-        steps.setdefault(option.arm, (option, "until_proven"))
+        return tuple(steps)
+    if until is not None and (until, "cleared") not in steps:
+        steps.append((until, "until_proven"))
     # One place is kept for the policy's own fallback, and one for the step that is served first.
-    kept = dict(list(steps.items())[: MAX_STEPS - 2])
-    for option in fallbacks:
-        if len(kept) < MAX_STEPS - 1:
-            kept.setdefault(option.arm, (option, "fallback"))
-    return tuple(kept.values())
+    del steps[MAX_STEPS - 2 :]
+    taken = [option for option, _ in steps]
+    steps += [(option, "fallback") for option in fallbacks if option not in taken]
+    return tuple(steps[: MAX_STEPS - 1])

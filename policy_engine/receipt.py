@@ -12,12 +12,24 @@ from typing import Any
 
 from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot
+from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical
+from policy_lang.canonical import canonical, canonical_text
+from policy_lang.ir import PPM
 
-__all__ = ["RECEIPT_FORMAT", "ReceiptError", "open_sealed", "receipt_body", "reply", "seal"]
+__all__ = [
+    "RECEIPT_FORMAT",
+    "ReceiptError",
+    "open_sealed",
+    "receipt_body",
+    "reply",
+    "seal",
+    "sign_receipt",
+    "signed_receipt",
+]
 
 RECEIPT_FORMAT = 1
+_CARRIED = "receipt"
 
 
 class ReceiptError(ValueError):
@@ -42,16 +54,16 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         learned["left_out"] = snapshot.left_out
     return (
         f'{{"baseline":{decision.cell.baseline_json}'
-        f',"budget":{_json(decision.budget.document())}'
+        f',"budget":{canonical_text(decision.budget.document())}'
         f',"candidates":{decision.cell.candidates_json}'
         f',"circumstances":{_circumstances(decision.circumstances)}'
         f',"decision":{decision.course.decision_json}'
         f',"engine":"{ENGINE}"'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"format":{RECEIPT_FORMAT}'
-        f',"request":{_json(request.document())}'
-        f',"snapshot":{_json(learned)}'
-        f',"tenant":{_json(decision.circumstances.tenant)}{_warnings(decision)}}}'
+        f',"format":{RECEIPT_FORMAT}{_mode(decision)}{_probing(decision)}'
+        f',"request":{canonical_text(request.document())}'
+        f',"snapshot":{canonical_text(learned)}'
+        f',"tenant":{canonical_text(decision.circumstances.tenant)}{_warnings(decision)}}}'
     )
 
 
@@ -78,6 +90,19 @@ def open_sealed(line: str) -> dict[str, Any]:
     return receipt  # type: ignore[no-any-return]  # it has string keys, so it is an object
 
 
+def sign_receipt(line: str, keys: SigningKeys) -> str:
+    """A sealed line for its caller to carry: only what this service signed is taken back."""
+    return sign(_CARRIED, line.encode(), keys)
+
+
+def signed_receipt(carried: str, keys: SigningKeys) -> str:
+    """The sealed line that `sign_receipt` signed; ReceiptError for any other text."""
+    try:
+        return signed_payload(_CARRIED, carried, keys).decode()
+    except TokenError as problem:
+        raise ReceiptError(f"the receipt was not signed here: {problem.code}") from None
+
+
 def reply(decision: Decision, token: str, pin: str | None = None) -> str:
     """The JSON text of a route reply; `pin` is the signed pin the session carries from here."""
     now = decision.circumstances
@@ -87,13 +112,13 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
     if any(parameter.rule == "seed" for parameter in decision.cell.survey.route.parameters):
         head += f',"seed":{int(now.decision_id[16:24], 16) >> 1}'
     return (
-        f'{head},"budget":{_json(decision.budget.document())}'
+        f'{head},"budget":{canonical_text(decision.budget.document())}'
         f',"candidates":{decision.cell.reply_json}'
         f',"decision_id":"{now.decision_id}"'
         f',"degraded":{"true" if now.degraded else "false"}'
         f',"fingerprints":{_fingerprints(decision)}'
-        f',"lane":{_json(now.lane.document())}'
-        f',"mode":"{decision.mode}"'
+        f',"lane":{canonical_text(now.lane.document())}'
+        f',"mode":"{decision.mode}"{_probing(decision)}'
         f',"state_age_ms":{now.state_age_ms}'
         f',"token":"{token}"{_warnings(decision)}}}'
     )
@@ -102,16 +127,18 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
 def _circumstances(now: Circumstances) -> str:
     found: dict[str, Any] = {
         "breakers": sorted(now.breakers),
-        "budgets": [[r.scope, r.name, r.period, r.unit, r.used] for r in now.budgets],
+        "budgets": [reading.row() for reading in now.budgets],
         "decision_id": now.decision_id,
         "degraded": now.degraded,
         "lane": now.lane.document(),
         "now_ms": now.now_ms,
         "state_age_ms": now.state_age_ms,
     }
+    if now.half_open:
+        found["half_open"] = sorted(now.half_open)
     if now.pin is not None:
         found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
-    return _json(found)
+    return canonical_text(found)
 
 
 def _fingerprints(decision: Decision) -> str:
@@ -121,9 +148,17 @@ def _fingerprints(decision: Decision) -> str:
     )
 
 
+def _mode(decision: Decision) -> str:
+    """Said only where what was decided is not what served."""
+    return ',"mode":"shadow"' if decision.mode == "shadow" else ""
+
+
+def _probing(decision: Decision) -> str:
+    """How likely it was that these half-open arms, and no others, were let through; beside lane and exploration the
+    third factor of the plan's propensity.
+    """
+    return f',"probing_ppm":{decision.probing_ppm}' if decision.probing_ppm != PPM else ""
+
+
 def _warnings(decision: Decision) -> str:
-    return f',"warnings":{_json(decision.warnings)}' if decision.warnings else ""
-
-
-def _json(value: object) -> str:
-    return canonical(value).decode()
+    return f',"warnings":{canonical_text(decision.warnings)}' if decision.warnings else ""

@@ -14,7 +14,7 @@ from typing import Any
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import ENGINE, Circumstances, decide
 from policy_engine.estimate import estimate_from_row
-from policy_engine.lanes import LIVE, Lane
+from policy_engine.lanes import lane_from_document
 from policy_engine.pins import Pin
 from policy_engine.receipt import ReceiptError, open_sealed, receipt_body, seal
 from policy_engine.snapshot import Snapshot
@@ -166,7 +166,10 @@ def _replayed(
         circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
         inline = "inline" in receipt["request"]
         for remembered in (table, None) if table else (None,):
-            tried = remembered or compile_table(known[0], _catalog(receipt), known[1], inline=inline)
+            prices = receipt["budget"].get("tiers")
+            tried = remembered or compile_table(
+                known[0], _catalog(receipt), known[1], inline=inline, tier_prices=prices
+            )
             if tried.policy_fingerprint != receipt["fingerprints"]["policy"]:
                 return ReplayVerdict(decision_id, False, "fingerprints.policy"), None
             again = _sealed_again(request, tried, snapshot, circumstances)
@@ -222,9 +225,10 @@ def _circumstances(now: Mapping[str, Any], tenant: str) -> Circumstances:
         decision_id=now["decision_id"],
         now_ms=now["now_ms"],
         breakers=frozenset(now["breakers"]),
+        half_open=frozenset(now.get("half_open", ())),
         pin=Pin(tenant, *now["pin"]) if "pin" in now else None,
         budgets=tuple(BudgetReading(*reading) for reading in now["budgets"]),
-        lane=Lane(**now["lane"]) if now["lane"] else LIVE,
+        lane=lane_from_document(now["lane"]),
         degraded=now["degraded"],
         state_age_ms=now["state_age_ms"],
     )

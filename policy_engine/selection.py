@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from policy_engine.candidates import Candidate
 from policy_engine.floors import FloorState
 from policy_engine.snapshot import Estimate
 from policy_lang.ir import PPM, PickTerm
 
-__all__ = ["Option", "ranked", "utility_ppm"]
+__all__ = ["Option", "ranked", "strongest", "utility_ppm"]
 
 _UNSEEN = 1 << 50
 
@@ -38,20 +39,32 @@ class Option:
     def arm(self) -> str:
         return self.candidate.model.arm
 
+    @property
+    def stands(self) -> bool:
+        """Whether the arm may be picked: it has cleared the route's floors, or there are none."""
+        return self.state == "cleared" or self.state == "none"
+
 
 def ranked(options: Sequence[Option], terms: tuple[PickTerm, ...]) -> list[Option]:
     """`options` best first: the winner under `terms`, then the winner of the rest, and so on."""
     keys = [_key(term) for term in terms]
-    standing = {option: tuple([key(option) for key in keys]) for option in options}
     rest = sorted(options, key=lambda option: (option.cost_nanodollars, option.arm))
     if not any(term.within_ppm for term in terms):
-        return sorted(rest, key=standing.__getitem__)
+        for key in reversed(keys):
+            rest.sort(key=key)
+        return rest
+    standing = {option: tuple([key(option) for key in keys]) for option in options}
     order = []
     while rest:
         winner = _winner(rest, standing, terms)
         order.append(winner)
         rest.remove(winner)
     return order
+
+
+def strongest(options: Sequence[Option]) -> Option:
+    """Likeliest to clear the floors: that chance, then the learned mean, the dearer list price, the arm id."""
+    return max(options, key=lambda o: (o.confidence_ppm, o.estimate.quality_ppm, o.candidate.model.price_out, o.arm))
 
 
 def utility_ppm(option: Option, value_nanodollars: int | None) -> int:
@@ -80,7 +93,7 @@ def _key(term: PickTerm) -> Callable[[Option], int]:
     """The number a term makes small."""
     match term.rule:
         case "cheapest":
-            return lambda option: option.cost_nanodollars
+            return attrgetter("cost_nanodollars")
         case "fastest":
             name = "ttft_p95_ms" if term.metric == "ttft_p95" else "latency_p95_ms"
             return lambda option: _UNSEEN if (ms := getattr(option.estimate, name)) is None else ms

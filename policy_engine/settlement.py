@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy_engine.accounts import Charge, settled
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
+from policy_engine.trials import Tally, TrialLane, outcome_tally, quality_tally
 from policy_engine.wire import TelemetryRecord, record_to_wire
 
 __all__ = [
@@ -22,9 +24,9 @@ __all__ = [
     "CellKey",
     "Effect",
     "Field",
+    "LaneTally",
     "MarkerKey",
     "Settlement",
-    "Spend",
     "State",
     "Telemetry",
     "outcome_record",
@@ -76,25 +78,30 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
-    """Nano-dollars that exploration cost a route on a UTC day (days since 1970)."""
+class LaneTally:
+    """What a field adds to a lane of a trial."""
 
-    tenant: str
-    route: str
-    day: int
-    nanodollars: int
+    lane: TrialLane
+    sums: Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker."""
+    """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
+
+    `charges`: what the decision's accounts are to be charged beyond what was expected, or less than nothing; `day` is
+    the decision's (UTC, since 1970). `tally`: what it adds to the lane that a stop-loss watches, where the decision was
+    drawn for one.
+    """
 
     marker: MarkerKey
     record_id: str
     cell: CellKey
     sums: Sums
-    spend: Spend | None
+    charges: tuple[Charge, ...]
+    day: int
     expires_ms: int
+    tally: LaneTally | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,8 @@ def outcome_record(settlement: Settlement, fields: Mapping[Field, State]) -> dic
             "explored": claims.explored,
             "propensity_ppm": claims.propensity_ppm,
         }
+        if claims.decided is not None:
+            document |= {"mode": "shadow", "decided": claims.decided}
     if settlement.cost_nanodollars is not None:
         document["cost_nanodollars"] = settlement.cost_nanodollars
     return document
@@ -192,11 +201,10 @@ def _effect(
     telemetry: Telemetry, claims: TokenClaims, arm: TokenArm, field: Field, limit_ms: int, cost: int | None
 ) -> Effect:
     record, at_ms = telemetry.record, claims.at_ms
-    spend = None
+    charges: tuple[Charge, ...] = ()
     if field == "outcome":
-        sums = outcome_sums(record, at_ms)
-        if claims.explored and cost:
-            spend = Spend(claims.tenant, claims.route, at_ms // DAY_MS, cost)
+        sums = outcome_sums(record, at_ms, claims.trips) | ({"k": cost} if cost else {})
+        charges = settled(claims.charges, record, cost)
     else:
         assert record.quality_ppm is not None
         sums = quality_sums(record.quality_ppm, at_ms)
@@ -205,9 +213,18 @@ def _effect(
         record_id=telemetry.record_id,
         cell=CellKey(claims.tenant, claims.cluster, claims.task, arm.arm, arm.generation, epoch_of(at_ms)),
         sums=sums,
-        spend=spend,
+        charges=charges,
+        day=at_ms // DAY_MS,
         expires_ms=at_ms + limit_ms + _REDELIVERY_MS,
+        tally=_tally(claims, record, field),
     )
+
+
+def _tally(claims: TokenClaims, record: TelemetryRecord, field: Field) -> LaneTally | None:
+    if claims.trial is None:
+        return None
+    sums = outcome_tally(record) if field == "outcome" else quality_tally(record.quality_ppm or 0)
+    return LaneTally(claims.trial, sums) if sums else None
 
 
 def _cost(arm: TokenArm, record: TelemetryRecord) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from policy_engine.degradation import CALM, Arrivals, Score, Watch, advanced, moved_ppm
 from policy_engine.estimate import (
@@ -30,6 +30,7 @@ __all__ = [
     "EMPTY",
     "PRIOR",
     "Estimate",
+    "Known",
     "Snapshot",
     "build_snapshot",
     "estimate_row",
@@ -38,10 +39,18 @@ __all__ = [
 ]
 
 _DOMAIN = "pointsman/snapshot/1"
-_RAW = frozenset(("c", "w", "p"))
+_RAW = frozenset(("b", "c", "p", "w", "x"))
 #: What an arm's record is worth in its new generation, moved by what was measured.
 _MOVED_WEIGHT_MILLI = 12 * MILLI
 _STRANGER = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
+
+
+class Known(NamedTuple):
+    """What a snapshot holds of one arm in one cell. `outcomes`: the tenant's with this arm, raw, of its generation."""
+
+    estimate: Estimate
+    outcomes: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,16 @@ class Snapshot:
         if usual is None or usual.tokens_in is None:
             return above
         return replace(above, tokens_in=usual.tokens_in, tokens_out=usual.tokens_out)
+
+    def known(self, cluster: str, task: str, arms: Iterable[str]) -> dict[str, Known]:
+        """All that a decision in a cell asks of the snapshot about `arms`."""
+        cell, outcomes, generations = self.cells.get(cluster, {}), self.outcomes, self.generations
+        return {
+            arm: Known(
+                cell.get(arm) or self.estimate(cluster, task, arm), outcomes.get(arm, 0), generations.get(arm, 0)
+            )
+            for arm in arms
+        }
 
 
 def build_snapshot(

@@ -20,7 +20,7 @@ CLOCK_SKEW_MS = 300_000
 _TOO_LARGE = 10**38
 # A weighted sum and what must stand beside it; the writer adds them together.
 _TOGETHER = {"c": ("n", "s"), "n": ("c", "s"), "tn": ("ti", "to"), "qn": ("q",), "ln": ("l",)}
-_TOTALS = {"s": ("n", 1), "tn": ("n", 1), "q": ("qn", PPM), "w": ("c", 1)}
+_TOTALS = {"s": ("n", 1), "tn": ("n", 1), "q": ("qn", PPM), "w": ("c", 1), "x": ("p", 1)}
 
 
 def sifted(rows: Iterable[CellRow], now_ms: int) -> tuple[list[CellRow], dict[str, int]]:

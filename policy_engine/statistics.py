@@ -8,7 +8,7 @@ Half-life 7 days in 16 ticks; a new landmark (epoch) every 48 half-lives keeps a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from policy_engine.wire import TelemetryRecord
@@ -40,7 +40,9 @@ _TABLE = (
 #: Attribute name -> integer increment. Decayed: n weight of floor-relevant outcomes, s of successes, qn/q weight and
 #: weight x ppm of reported qualities, tn/ti/to weight, input and output tokens, tr/tw cached reads and writes among
 #: the input, ln/l weight and ms of latency, h<k>/g<k> weight of latencies / TTFTs of k bits, that is in
-#: [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, w successes among them, p provider faults.
+#: [2^(k-1), 2^k) ms. Raw: c floor-relevant outcomes, w successes among them, p provider faults, x context windows that
+#: were too small among those, b faults after which the route wanted the arm's breaker open, k nano-dollars of every
+#: outcome's call, whoever was at fault (`settlement` adds it: the price is the decision's).
 Sums = dict[str, int]
 
 
@@ -67,8 +69,11 @@ def decay_weight(at_ms: int) -> int:
     return _TABLE[tick % TICKS_PER_HALF_LIFE] << (tick // TICKS_PER_HALF_LIFE)
 
 
-def outcome_sums(record: TelemetryRecord, at_ms: int) -> Sums:
-    """What the outcome of one hop adds to its cell; caller faults add nothing, provider faults only `p` and latency."""
+def outcome_sums(record: TelemetryRecord, at_ms: int, trips: Collection[str] = ()) -> Sums:
+    """What the outcome of one hop adds to its cell; caller faults add nothing, provider faults only raw counts and
+    latency. `trips`: outcomes after which the route says `open breaker`; a context window that was too small never
+    opens one.
+    """
     assert record.outcome is not None
     weight = decay_weight(at_ms)
     fault = OUTCOMES[record.outcome]
@@ -77,6 +82,8 @@ def outcome_sums(record: TelemetryRecord, at_ms: int) -> Sums:
     sums: Sums = {}
     if fault == "provider":
         sums["p"] = 1
+        if record.outcome == "context_window":
+            sums["x"] = 1
     else:
         won = fault == "none"
         sums |= {"c": 1, "w": int(won), "n": weight, "s": weight if won else 0}
@@ -86,6 +93,8 @@ def outcome_sums(record: TelemetryRecord, at_ms: int) -> Sums:
                 sums["tr"] = weight * record.cached_read_tokens
             if record.cached_write_tokens:
                 sums["tw"] = weight * record.cached_write_tokens
+    if record.outcome in trips and record.outcome != "context_window":
+        sums["b"] = 1
     if record.latency_ms is not None:
         sums |= {"ln": weight, "l": weight * record.latency_ms, f"h{record.latency_ms.bit_length()}": weight}
     if record.ttft_ms is not None:

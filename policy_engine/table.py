@@ -15,7 +15,7 @@ from policy_engine.candidates import Candidate, Reason
 from policy_engine.closures import compile_expr
 from policy_engine.rules import Row, Rule
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical
+from policy_lang.canonical import canonical_text
 from policy_lang.catalog import Catalog, Model, model_document
 from policy_lang.envelope import Envelope, cluster_id
 from policy_lang.fingerprint import policy_fingerprint
@@ -24,11 +24,13 @@ from policy_lang.ir import Not, Policy, Route
 from policy_lang.vocabulary import OTHER_TASK
 
 if TYPE_CHECKING:
-    from policy_engine.decision import Cell
+    from policy_engine.cell import Cell
 
 __all__ = ["Survey", "Table", "compile_table"]
 
 _MEMO_LIMIT = 4_096
+# Dearer than any tier that has an arm to serve with.
+_NOBODY_SERVES = 1 << 50
 _ABSENT = (Reason("catalog", "absent", None, ()),)
 _NOT_ASKED = (Reason("candidates of the request", "violated", None, ()),)
 
@@ -37,7 +39,8 @@ class Survey(NamedTuple):
     """The static half of a decision: the route a shape takes and the fate of every arm it could reach.
 
     `serial` is the survey's identity within its table. `pool`: survivors of the route's tiers in `use` order. `until`
-    and `fallbacks`: survivors of those lists. A tuple, because every new shape makes one.
+    and `fallbacks`: survivors of those lists. `reachable`: all three, once each, by arm id. `arms`: those about whom a
+    snapshot is asked. A tuple, because every new shape makes one.
     """
 
     serial: int
@@ -49,7 +52,9 @@ class Survey(NamedTuple):
     pool: tuple[Candidate, ...]
     until: Candidate | None
     fallbacks: tuple[Candidate, ...]
-    baseline: Model | None
+    reachable: tuple[Candidate, ...]
+    arms: tuple[str, ...]
+    baseline: Candidate | None
     cost_cap: int | None
 
 
@@ -69,12 +74,21 @@ class _Roster:
     pool: tuple[Candidate, ...]
     until: Candidate | None
     fallbacks: tuple[Candidate, ...]
+    reachable: tuple[Candidate, ...]
+    arms: tuple[str, ...]
 
 
 class Table:
     """What `decide` evaluates. Holds memos only: equal inputs give equal answers whether they are warm or not."""
 
-    def __init__(self, policy: Policy, catalog: Catalog, lines: Mapping[str, int], cost_cap: int | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        catalog: Catalog,
+        lines: Mapping[str, int],
+        cost_cap: int | None = None,
+        tier_prices: Mapping[str, int] | None = None,
+    ) -> None:
         self.policy = policy
         self._cost_cap = cost_cap
         self.catalog = catalog
@@ -83,6 +97,8 @@ class Table:
         self._lines = lines
         self._tasks = frozenset(policy.tasks)
         self._tiers = {tier.name: tier.arms for tier in policy.tiers}
+        #: What the dearest arm of each tier asks for a token in and one out, pico-dollars.
+        self.tier_prices = tier_prices or {name: _dearest(arms, catalog) for name, arms in self._tiers.items()}
         routes = (*policy.routes, policy.default)
         self._routes = tuple((route, compile_expr(route.when)) for route in routes)
         models = {arm: model.facts() for arm in _arms(policy) if (model := catalog.models.get(arm)) is not None}
@@ -100,8 +116,10 @@ class Table:
         self._reaches: dict[tuple[str, str | None], _Reach] = {}
         self._rosters: dict[tuple[object, ...], _Roster] = {}
         self._surveys: dict[tuple[object, ...], Survey] = {}
-        self._cells: dict[tuple[object, ...], Cell] = {}
-        self._cells_of = ""
+        #: What `policy_engine.cell` remembers of this table.
+        self.cells: dict[tuple[object, ...], Cell] = {}
+        named = policy.baseline
+        self._baseline = self._unjudged(named, None) if named is not None and named in catalog.models else None
 
     def survey(self, request: RouteRequest, degrade: str | None = None) -> Survey:
         """Route and static verdicts for a request's shape. `degrade`: the one tier a budget leaves the route."""
@@ -113,12 +131,6 @@ class Table:
                 self._surveys.clear()
             found = self._surveys[key] = self._surveyed(request, degrade)
         return found
-
-    def cells(self, snapshot_fingerprint: str) -> dict[tuple[object, ...], Cell]:
-        """Memo of what was worked out under one snapshot; empty again when another arrives."""
-        if snapshot_fingerprint != self._cells_of or len(self._cells) >= _MEMO_LIMIT:
-            self._cells_of, self._cells = snapshot_fingerprint, {}
-        return self._cells
 
     def _surveyed(self, request: RouteRequest, degrade: str | None) -> Survey:
         envelope = request.envelope
@@ -141,7 +153,9 @@ class Table:
             pool=roster.pool,
             until=roster.until,
             fallbacks=roster.fallbacks,
-            baseline=self.catalog.models.get(self.policy.baseline or ""),
+            reachable=roster.reachable,
+            arms=roster.arms,
+            baseline=self._baseline,
             cost_cap=self._cost_cap,
         )
 
@@ -169,8 +183,8 @@ class Table:
         if model is None:
             provider, _, name = arm.partition("/")
             absent = Model(arm, provider, name, 0, 0)
-            return Candidate(absent, tier, _ABSENT, True, canonical(model_document(absent)).decode())
-        return Candidate(model, tier, (), False, canonical(model_document(model)).decode())
+            return Candidate(absent, tier, _ABSENT, True, canonical_text(model_document(absent)))
+        return Candidate(model, tier, (), False, canonical_text(model_document(model)))
 
     def _roster(self, reach: _Reach, degrade: str | None, facts: Facts, subset: tuple[str, ...] | None) -> _Roster:
         gates = tuple([gate.row(facts) for gate in self._gates])
@@ -207,24 +221,44 @@ class Table:
                     candidate = Candidate(model, tier, reasons, barred, document)
             judged.append(candidate)
         nets = {candidate.model.arm: candidate for candidate in judged if not candidate.barred}
+        pool = tuple([one for one in judged if not one.reasons and one.tier is not None])
+        until = nets.get(reach.route.until_proven or "")
+        fallbacks = tuple([nets[arm] for arm in self.policy.fallback if arm in nets])
+        reachable = {one.model.arm: one for one in (*pool, *((until,) if until else ()), *fallbacks)}
+        asked = dict.fromkeys(reach.arms)
+        if self._baseline is not None:
+            asked[self._baseline.model.arm] = None
         return _Roster(
             candidates=tuple(judged),
-            pool=tuple([one for one in judged if not one.reasons and one.tier is not None]),
-            until=nets.get(reach.route.until_proven or ""),
-            fallbacks=tuple([nets[arm] for arm in self.policy.fallback if arm in nets]),
+            pool=pool,
+            until=until,
+            fallbacks=fallbacks,
+            reachable=tuple([reachable[arm] for arm in sorted(reachable)]),
+            arms=tuple(asked),
         )
 
 
 def compile_table(
-    policy: Policy, catalog: Catalog, lines: Mapping[str, int] | None = None, *, inline: bool = False
+    policy: Policy,
+    catalog: Catalog,
+    lines: Mapping[str, int] | None = None,
+    *,
+    inline: bool = False,
+    tier_prices: Mapping[str, int] | None = None,
 ) -> Table:
     """Compile once per (policy, catalog).
 
     `lines` maps gate reasons and `route:NAME` to source lines, for reasons only. An inline policy is bound by the cost
-    of the guard it was narrowed with; a published policy's own guard binds others, not itself.
+    of the guard it was narrowed with; a published policy's own guard binds others, not itself. `tier_prices`: as a
+    receipt records them, whose catalog rows are those of its candidates alone.
     """
     cost_cap = policy.guard.cost_nanodollars if inline and policy.guard else None
-    return Table(policy, catalog, lines or {}, cost_cap)
+    return Table(policy, catalog, lines or {}, cost_cap, tier_prices)
+
+
+def _dearest(arms: tuple[str, ...], catalog: Catalog) -> int:
+    rows = [catalog.models[arm] for arm in arms if arm in catalog.models]
+    return max((row.price_in + row.price_out for row in rows), default=_NOBODY_SERVES)
 
 
 def _arms(policy: Policy) -> dict[str, None]:

@@ -14,9 +14,21 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from policy_engine.trials import TrialLane
 from policy_lang.canonical import canonical
+from policy_lang.catalog import Model
 
-__all__ = ["SigningKeys", "TokenArm", "TokenClaims", "TokenError", "mint", "sign", "signed_payload", "verify"]
+__all__ = [
+    "SigningKeys",
+    "TokenArm",
+    "TokenClaims",
+    "TokenError",
+    "mint",
+    "priced_arm",
+    "sign",
+    "signed_payload",
+    "verify",
+]
 
 
 class TokenError(ValueError):
@@ -60,9 +72,21 @@ class TokenArm:
         return (picodollars + 500) // 1000
 
 
+def priced_arm(model: Model, generation: int) -> TokenArm:
+    """The arm at its list prices; a cache class without a price costs what fresh input does."""
+    read = model.price_in if model.price_cached_read is None else model.price_cached_read
+    write = model.price_in if model.price_cached_write is None else model.price_cached_write
+    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order."""
+    """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order.
+
+    `decided`: in shadow, the arm that would have served; then `arms` holds every candidate behind the plan's. `trial`:
+    the lane whose stop-loss counts the decision. `trips`: outcomes after which the route says `open breaker`.
+    `charges`: what it was expected to use of each account (`accounts.py`), by key.
+    """
 
     tenant: str
     decision_id: str
@@ -73,6 +97,10 @@ class TokenClaims:
     propensity_ppm: int
     explored: bool
     at_ms: int
+    decided: str | None = None
+    trial: TrialLane | None = None
+    trips: tuple[str, ...] = ()
+    charges: tuple[tuple[str, int], ...] = ()
 
 
 def mint(claims: TokenClaims, keys: SigningKeys) -> str:
@@ -90,6 +118,7 @@ def mint(claims: TokenClaims, keys: SigningKeys) -> str:
         claims.propensity_ppm,
         int(claims.explored),
         claims.at_ms,
+        _seldom(claims),
     ]
     return sign("1", canonical(payload), keys)
 
@@ -97,9 +126,22 @@ def mint(claims: TokenClaims, keys: SigningKeys) -> str:
 def verify(token: str, keys: SigningKeys) -> TokenClaims:
     """Claims of a token signed with any known key; TokenError otherwise."""
     payload = json.loads(signed_payload("1", token, keys))
-    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms = payload
-    plan = tuple(TokenArm(*arm) for arm in arms)
-    return TokenClaims(tenant, decision_id, cluster, task, route, plan, propensity, bool(explored), at_ms)
+    tenant, decision_id, cluster, task, route, arms, propensity, explored, at_ms, seldom = payload
+    return TokenClaims(
+        tenant,
+        decision_id,
+        cluster,
+        task,
+        route,
+        tuple(TokenArm(*arm) for arm in arms),
+        propensity,
+        bool(explored),
+        at_ms,
+        decided=seldom.get("decided"),
+        trial=TrialLane(*seldom["trial"]) if "trial" in seldom else None,
+        trips=tuple(seldom.get("trips", ())),
+        charges=tuple((key, amount) for key, amount in seldom.get("charges", ())),
+    )
 
 
 def sign(kind: str, payload: bytes, keys: SigningKeys) -> str:
@@ -123,6 +165,20 @@ def signed_payload(kind: str, token: str, keys: SigningKeys) -> bytes:
         return urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4))
     except (Base64Error, ValueError):
         raise TokenError("malformed_token") from None
+
+
+def _seldom(claims: TokenClaims) -> dict[str, object]:
+    """What most decisions lack, by name, so that their tokens stay short."""
+    found: dict[str, object] = {}
+    if claims.decided is not None:
+        found["decided"] = claims.decided
+    if claims.trial is not None:
+        found["trial"] = [claims.trial.trial, claims.trial.lane]
+    if claims.trips:
+        found["trips"] = list(claims.trips)
+    if claims.charges:
+        found["charges"] = [list(charge) for charge in claims.charges]
+    return found
 
 
 def _mac(head: str, secret: bytes) -> str:

@@ -1,65 +1,167 @@
-"""What crosses the network: route requests, telemetry records, and the machine-readable errors that answer bad ones.
+"""What crosses the network: route requests, telemetry records, policy texts, and the errors that answer bad ones.
 
-RequestError (one exception, `code` and HTTP `status`) is the only way a request is refused here.
-Everything is checked once, here; inside, the types are trusted. Numbers are integers except `quality`, a decimal 0..1.
+The forms below are the one list of what is accepted; `policy_cli.openapi` publishes them. RequestError (`code` and
+HTTP `status`) is the only way a request is refused here. Everything is checked once, here; inside, the types are
+trusted. Numbers are integers except `quality`, a decimal 0..1.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from policy_engine.fields import (
+    Choice,
+    Each,
+    Form,
+    Names,
+    Object,
+    Prose,
+    RequestError,
+    Shape,
+    Share,
+    Shares,
+    Slugs,
+    Text,
+    Truth,
+    Whole,
+    Yes,
+)
 from policy_lang.canonical import StrictJsonError, parse_strict
-from policy_lang.envelope import Envelope, EnvelopeError, envelope_from_wire, envelope_to_wire
+from policy_lang.envelope import Envelope, envelope_to_wire
 from policy_lang.ir import MAX_IR_BYTES, PPM
 from policy_lang.vocabulary import OUTCOMES, Outcome
 
 __all__ = [
+    "ALIAS",
+    "MAX_ALIAS_BYTES",
+    "MAX_PUBLISH_BYTES",
+    "MAX_RECEIPTS",
+    "MAX_RECEIPTS_BYTES",
     "MAX_ROUTE_BYTES",
     "MAX_TELEMETRY_BYTES",
     "MAX_TELEMETRY_RECORDS",
+    "POLICY_NAME",
+    "PUBLISH",
+    "RECEIPTS",
+    "RECORD",
+    "ROUTE",
+    "STORED_PIN",
+    "TELEMETRY",
+    "PublishRequest",
     "RequestError",
     "RouteRequest",
+    "TelemetryBatch",
     "TelemetryRecord",
+    "conflict",
+    "parse_alias",
+    "parse_publish",
+    "parse_receipts",
     "parse_route",
     "parse_telemetry",
     "record_from_wire",
     "record_to_wire",
+    "too_many",
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
+MAX_RECEIPTS_BYTES = 1024 * 1024
+MAX_RECEIPTS = 50
 MAX_TELEMETRY_BYTES = 256 * 1024
 MAX_TELEMETRY_RECORDS = 500
-MAX_CANDIDATES = 64
+#: A source of 64 KiB in which every character is escaped, and the braces around it.
+MAX_PUBLISH_BYTES = 6 * 64 * 1024 + 1024
+MAX_ALIAS_BYTES = 4 * 1024
 _MAX_COUNT = 100_000_000  # tokens, milliseconds: far above any call, far below what would overflow a decayed sum
 
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
-_POLICY = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
-_ARM = re.compile(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*")
-_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_TOKEN = re.compile(r"[A-Za-z0-9._-]{16,16384}")
-_PIN = re.compile(r"pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
-_FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "other")
+#: In the place of a pin: it is kept by the service.
+STORED_PIN = "stored"
 
+POLICY_NAME = Text(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*", 96, "a policy name such as `acme/support`")
+_SLUG = Text(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}", 48, "a slug of letters, digits, `-`, `_`")
+_ARM = Text(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*", 120, "an arm id such as `anthropic/claude-haiku-4-5`")
+_KEY = Text(r"[A-Za-z0-9_.:-]{1,64}", 64, "1 to 64 letters, digits, `_.:-`")
+_TOKEN = Text(r"[A-Za-z0-9._-]{16,16384}", 16_384, "the decision token of the route reply")
+_PIN = Text(
+    r"stored|pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", 1024, "the pin of an earlier reply, or `stored`"
+)
+_RECEIPT = Text(
+    r"receipt\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", MAX_RECEIPTS_BYTES, "a receipt as a reply carried it"
+)
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_read_tokens",
+    "cached_write_tokens",
+    "reasoning_tokens",
+    "latency_ms",
+    "ttft_ms",
+)
 
-class RequestError(ValueError):
-    """A request that is refused; `code` is stable, the message says what would be accepted."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+#: The body of `POST /v1/route`.
+ROUTE = Form(
+    "the request",
+    {
+        "policy": POLICY_NAME,
+        "ir": Object(),
+        "envelope": Shape(),
+        "org": _SLUG,
+        "team": _SLUG,
+        "product": _SLUG,
+        "attributes": Names(16),
+        "candidates": Slugs(_ARM, 1, 64, "arm ids"),
+        "idempotency_key": _KEY,
+        "session": _KEY,
+        "pin": _PIN,
+        "tool_loop": Truth(),
+        "carry_receipt": Truth(),
+    },
+    required=("envelope",),
+    one_of=("policy", "ir"),
+)
+#: One telemetry record.
+RECORD = Form(
+    "the record",
+    {
+        "token": _TOKEN,
+        "hop": Whole(31),
+        "arm": _ARM,
+        "outcome": Choice(tuple(OUTCOMES)),
+        **dict.fromkeys(_COUNTS, Whole(_MAX_COUNT)),
+        "quality": Share(),
+        "quality_slugs": Slugs(_SLUG, 0, 8, "slugs"),
+        "finish_reason": Choice(("stop", "length", "tool_calls", "content_filter", "error", "other")),
+        "empty_content": Truth(),
+    },
+    required=("token", "arm"),
+    any_of=("outcome", "quality"),
+)
+#: The body of `POST /v1/telemetry`.
+TELEMETRY = Form(
+    "the request", {"records": Each(RECORD, MAX_TELEMETRY_RECORDS), "idempotency_key": _KEY}, required=("records",)
+)
+#: The body of `POST /v1/policies/NAME`.
+PUBLISH = Form("the request", {"source": Prose(), "dry_run": Truth()}, required=("source",))
+#: The body of `POST /v1/aliases/NAME`; an empty one asks where the name leads.
+ALIAS = Form(
+    "the request",
+    {"shares": Shares(), "rollback": Yes(), "to": Prose()},
+    apart=("shares", "rollback"),
+    needs=(("to", "rollback"),),
+)
+#: The body of `POST /v1/receipts`.
+RECEIPTS = Form(
+    "the request", {"receipts": Slugs(_RECEIPT, 1, MAX_RECEIPTS, "receipts as replies carried them")}, ("receipts",)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
-    `attributes` in name order. `pin` is the token a session carries. `tool_loop`: the call continues a chain of tool
-    calls.
+    `attributes` in name order. `pin` is the token a session carries, or STORED_PIN. `tool_loop`: the call continues a
+    chain of tool calls. `carry_receipt`: where no receipt can be kept, the caller takes it along and submits it later.
     """
 
     envelope: Envelope
@@ -74,9 +176,10 @@ class RouteRequest:
     session: str | None = None
     pin: str | None = None
     tool_loop: bool = False
+    carry_receipt: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The request as a receipt keeps it: JSON values, absent fields left out."""
+        """The request as a receipt keeps it: JSON values, absent fields left out, as is what decides nothing."""
         found: dict[str, Any] = {"envelope": envelope_to_wire(self.envelope)}
         for name in ("policy", "inline", "org", "team", "product", "idempotency_key", "session"):
             if (value := getattr(self, name)) is not None:
@@ -114,78 +217,76 @@ class TelemetryRecord:
     empty_content: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TelemetryBatch:
+    """One admitted batch of telemetry. The same `idempotency_key` stands for the same records."""
+
+    records: tuple[TelemetryRecord, ...]
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """A policy's text; `dry_run`: say what is wrong with it and store nothing."""
+
+    source: str
+    dry_run: bool = False
+
+
+def conflict() -> RequestError:
+    """What answers a key that came before with something else."""
+    message = "`idempotency_key` came with another request within the last 24 hours; use a new key for a new request"
+    return RequestError(409, "idempotency_conflict", message)
+
+
+def too_many(most: int, wait_ms: int) -> RequestError:
+    """What answers a tenant that has asked more often in this minute than it may."""
+    wait_s = -(-wait_ms // 1000)
+    message = f"this tenant may ask {most} times a minute; ask again in {wait_s} s"
+    return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
+
+
 def parse_route(body: bytes) -> RouteRequest:
     """Admit the body of `POST /v1/route`.
 
     An inline IR is only checked for being an object; `admission` does the rest.
     """
-    document = _object(_parsed(body, MAX_ROUTE_BYTES), "the body")
-    _known(document, _ROUTE_FIELDS, "the request")
-    if ("policy" in document) == ("ir" in document):
-        raise RequestError(400, "missing_field", "exactly one of `policy` and `ir` must be given")
-    if "envelope" not in document:
-        raise RequestError(400, "missing_field", "`envelope` must be given")
-    try:
-        envelope = envelope_from_wire(document["envelope"])
-    except EnvelopeError as problem:
-        raise RequestError(400, "invalid_envelope", str(problem)) from None
-    return RouteRequest(
-        envelope=envelope,
-        policy=_matching(document, "policy", _POLICY, "a policy name such as `acme/support`", 96),
-        inline=_object(document["ir"], "`ir`") if "ir" in document else None,
-        **{name: _matching(document, name, _SLUG, "a slug of letters, digits, `-`, `_`") for name in _SLUGS},
-        candidates=_candidates(document),
-        idempotency_key=_matching(document, "idempotency_key", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
-        attributes=_attributes(document.get("attributes", {})),
-        session=_matching(document, "session", _KEY, "1 to 64 letters, digits, `_.:-`", 64),
-        pin=_matching(document, "pin", _PIN, "the pin of an earlier reply", 1024),
-        tool_loop=_boolean(document, "tool_loop"),
-    )
+    found = ROUTE.read(_parsed(body, MAX_ROUTE_BYTES))
+    if "candidates" in found:
+        found["candidates"] = tuple(sorted(set(found["candidates"])))
+    if found.get("pin") == STORED_PIN and "session" not in found:
+        raise RequestError(400, "missing_field", "`session` must be given: it is what a stored pin is kept under")
+    return RouteRequest(inline=found.pop("ir", None), **found)
 
 
-def parse_telemetry(body: bytes) -> list[TelemetryRecord]:
-    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`; the whole batch is refused if one record is bad."""
-    document = _object(_parsed(body, MAX_TELEMETRY_BYTES), "the body")
-    _known(document, frozenset(("records",)), "the request")
-    records = document.get("records")
-    if not isinstance(records, list) or not 1 <= len(records) <= MAX_TELEMETRY_RECORDS:
-        message = f"`records` must be an array of 1 to {MAX_TELEMETRY_RECORDS} records"
-        raise RequestError(400, "invalid_field", message)
-    found = []
-    for position, record in enumerate(records):
-        try:
-            found.append(record_from_wire(record))
-        except RequestError as problem:
-            raise RequestError(problem.status, problem.code, f"records[{position}]: {problem}") from None
-    return found
+def parse_telemetry(body: bytes) -> TelemetryBatch:
+    """Admit the body of `POST /v1/telemetry`: `{"records": [...]}`, with an `idempotency_key` or without.
+
+    The whole batch is refused if one record is bad.
+    """
+    found = TELEMETRY.read(_parsed(body, MAX_TELEMETRY_BYTES))
+    return TelemetryBatch(tuple(_record(record) for record in found["records"]), found.get("idempotency_key"))
+
+
+def parse_publish(body: bytes) -> PublishRequest:
+    """Admit the body of `POST /v1/policies/NAME`; whether the text is a policy is the compiler's to say."""
+    return PublishRequest(**PUBLISH.read(_parsed(body, MAX_PUBLISH_BYTES)))
+
+
+def parse_alias(body: bytes) -> dict[str, Any]:
+    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look."""
+    return ALIAS.read(_parsed(body, MAX_ALIAS_BYTES))
+
+
+def parse_receipts(body: bytes) -> tuple[str, ...]:
+    """Admit the body of `POST /v1/receipts`: `{"receipts": [...]}`, signed receipts as route replies carried them."""
+    receipts: tuple[str, ...] = RECEIPTS.read(_parsed(body, MAX_RECEIPTS_BYTES))["receipts"]
+    return receipts
 
 
 def record_from_wire(document: object) -> TelemetryRecord:
     """Admit one telemetry record (also what `learn` reads from its queue)."""
-    fields = _object(document, "a record")
-    _known(fields, _RECORD_FIELDS, "the record")
-    token = fields.get("token")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise RequestError(400, "invalid_field", "`token` must be the decision token of the route reply")
-    arm = _matching(fields, "arm", _ARM, "an arm id such as `anthropic/claude-haiku-4-5`", 120)
-    if arm is None:
-        raise RequestError(400, "missing_field", "`arm` must be given: the arm this hop called")
-    outcome = fields.get("outcome")
-    if outcome is not None and (not isinstance(outcome, str) or outcome not in OUTCOMES):
-        raise RequestError(400, "invalid_field", f"`outcome` must be one of {', '.join(OUTCOMES)}")
-    quality = _quality(fields.get("quality"))
-    if outcome is None and quality is None:
-        raise RequestError(400, "missing_field", "`outcome` or `quality` must be given")
-    counts = {name: _count(fields, name, _MAX_COUNT) for name in _COUNTS}
-    finish = fields.get("finish_reason")
-    if finish is not None and finish not in _FINISH:
-        raise RequestError(400, "invalid_field", f"`finish_reason` must be one of {', '.join(_FINISH)}")
-    empty = _boolean(fields, "empty_content")
-    hop = _count(fields, "hop", 31)
-    return TelemetryRecord(
-        token, hop or 0, arm, cast("Outcome | None", outcome), **counts, quality_ppm=quality,
-        quality_slugs=_slugs(fields.get("quality_slugs", [])), finish_reason=finish, empty_content=empty,
-    )  # fmt: skip
+    return _record(RECORD.read(document))
 
 
 def record_to_wire(record: TelemetryRecord) -> dict[str, Any]:
@@ -203,25 +304,8 @@ def record_to_wire(record: TelemetryRecord) -> dict[str, Any]:
     return found
 
 
-_SLUGS = ("org", "team", "product")
-_ROUTE_FIELDS = frozenset(
-    (
-        *("policy", "ir", "envelope", *_SLUGS, "attributes", "candidates"),
-        *("idempotency_key", "session", "pin", "tool_loop"),
-    )
-)
-_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cached_read_tokens",
-    "cached_write_tokens",
-    "reasoning_tokens",
-    "latency_ms",
-    "ttft_ms",
-)
-_RECORD_FIELDS = frozenset(
-    ("token", "hop", "arm", "outcome", *_COUNTS, "quality", "quality_slugs", "finish_reason", "empty_content")
-)
+def _record(found: dict[str, Any]) -> TelemetryRecord:
+    return TelemetryRecord(hop=found.pop("hop", 0), quality_ppm=found.pop("quality", None), **found)
 
 
 def _parsed(body: bytes, limit: int) -> Any:
@@ -229,79 +313,3 @@ def _parsed(body: bytes, limit: int) -> Any:
         return parse_strict(body, max_bytes=limit)
     except StrictJsonError as problem:
         raise RequestError(413 if problem.code == "body_too_large" else 400, problem.code, str(problem)) from None
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RequestError(400, "invalid_field", f"{what} must be a JSON object")
-    return value
-
-
-def _known(document: Mapping[str, Any], accepted: frozenset[str], what: str) -> None:
-    for name in document:
-        if name not in accepted:
-            message = f"unknown field `{name[:40]}` in {what}; the fields are {', '.join(sorted(accepted))}"
-            raise RequestError(400, "unknown_field", message)
-
-
-def _matching(
-    document: Mapping[str, Any], name: str, pattern: re.Pattern[str], accepted: str, longest: int = 48
-) -> str | None:
-    value = document.get(name)
-    if value is None and name not in document:
-        return None
-    if not isinstance(value, str) or len(value) > longest or not pattern.fullmatch(value):
-        raise RequestError(400, "invalid_field", f"`{name}` must be {accepted}, at most {longest} long")
-    return value
-
-
-def _candidates(document: Mapping[str, Any]) -> tuple[str, ...] | None:
-    value = document.get("candidates")
-    if value is None and "candidates" not in document:
-        return None
-    if isinstance(value, list) and 1 <= len(value) <= MAX_CANDIDATES:
-        arms = [arm for arm in value if isinstance(arm, str) and len(arm) <= 120 and _ARM.fullmatch(arm)]
-        if len(arms) == len(value):
-            return tuple(sorted(set(arms)))
-    raise RequestError(400, "invalid_field", f"`candidates` must be an array of 1 to {MAX_CANDIDATES} arm ids")
-
-
-def _count(fields: Mapping[str, Any], name: str, most: int) -> int | None:
-    value = fields.get(name)
-    if value is None and name not in fields:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise RequestError(400, "invalid_field", f"`{name}` must be an integer between 0 and {most}")
-    return value
-
-
-def _boolean(fields: Mapping[str, Any], name: str) -> bool:
-    value = fields.get(name, False)
-    if not isinstance(value, bool):
-        raise RequestError(400, "invalid_field", f"`{name}` must be true or false")
-    return value
-
-
-def _attributes(value: object) -> tuple[tuple[str, str], ...]:
-    """Pairs of names; whether the policy declares them is asked once the policy is known."""
-    if isinstance(value, dict) and len(value) <= 16:
-        pairs = [(name, word) for name, word in value.items() if isinstance(word, str) and _NAME.fullmatch(word)]
-        if len(pairs) == len(value) and all(_NAME.fullmatch(name) for name in value):
-            return tuple(sorted(pairs))
-    raise RequestError(400, "invalid_field", "`attributes` must be an object of at most 16 names with names as values")
-
-
-def _quality(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise RequestError(400, "invalid_field", "`quality` must be a number between 0 and 1")
-    return round(value * PPM)
-
-
-def _slugs(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > 8:
-        raise RequestError(400, "invalid_field", "`quality_slugs` must be an array of at most 8 slugs")
-    if not all(isinstance(slug, str) and _SLUG.fullmatch(slug) for slug in value):
-        raise RequestError(400, "invalid_field", "`quality_slugs` must hold slugs of letters, digits, `-`, `_`")
-    return tuple(value)

@@ -8,13 +8,18 @@ In: duplicate keys, NaN, infinities, floats beyond double range, integers beyond
 from __future__ import annotations
 
 import json
+from json import encoder
 from typing import Any, NoReturn
 
-__all__ = ["MAX_SAFE_INTEGER", "StrictJsonError", "canonical", "parse_strict"]
+__all__ = ["MAX_SAFE_INTEGER", "StrictJsonError", "canonical", "canonical_text", "parse_strict"]
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# `JSONEncoder.encode` makes a C encoder for every call, which costs what a small document does: one serves them all.
+# Without the C module there is none to make.
+_make: Any = getattr(encoder, "c_make_encoder", None)
+_chunks = _make and _make(None, _encoder.default, encoder.encode_basestring, None, ":", ",", True, False, False)
 
 
 class StrictJsonError(ValueError):
@@ -27,7 +32,12 @@ class StrictJsonError(ValueError):
 
 def canonical(value: Any) -> bytes:
     """The one byte string of a JSON value of ours (RFC 8785 for the subset named in the module docstring)."""
-    return _encode(value).encode()
+    return canonical_text(value).encode()
+
+
+def canonical_text(value: Any) -> str:
+    """`canonical` before it is UTF-8."""
+    return "".join(_chunks(value, 0)) if _chunks else _encoder.encode(value)
 
 
 def parse_strict(text: bytes | str, *, max_bytes: int, max_depth: int = 64) -> Any:

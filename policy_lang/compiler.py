@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from policy_lang import syntax
 from policy_lang.analysis.fallback import unproved_fallback
 from policy_lang.bounds import out_of_bounds
 from policy_lang.catalog import Catalog
-from policy_lang.checker import check
+from policy_lang.checking.checker import check
 from policy_lang.diagnostics import Diagnostic, Style, error, render
 from policy_lang.fingerprint import ir_document, policy_fingerprint
 from policy_lang.ir import Policy
-from policy_lang.lowering import lower
-from policy_lang.outline import Outline
-from policy_lang.parser import parse
-from policy_lang.source import read_source
-from policy_lang.test_lowering import lower_statistics, lower_tests
+from policy_lang.lowering.lower import lower
+from policy_lang.lowering.tests import lower_statistics, lower_tests
 from policy_lang.testing import Evidence, PolicyTest
+from policy_lang.text import syntax
+from policy_lang.text.outline import Outline
+from policy_lang.text.parser import parse
+from policy_lang.text.source import read_source
 
 __all__ = ["PROOFS", "Compilation", "compile_policy"]
 

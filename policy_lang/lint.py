@@ -7,18 +7,19 @@ that can only have meant one thing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policy_lang import syntax
 from policy_lang.analysis.analyse import analyse
 from policy_lang.analysis.findings import Finding
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.catalog import Catalog
+from policy_lang.checking.style import Edit, Fix, Subject, removal, style
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import NOWHERE, Diagnostic, Span
-from policy_lang.parser import parse
-from policy_lang.style import Edit, Fix, Subject, removal, style
+from policy_lang.text import syntax
+from policy_lang.text.parser import parse
 
 __all__ = ["Mended", "lint", "located", "mended"]
 
@@ -45,18 +46,25 @@ def lint(compilation: Compilation, catalog: Catalog, traffic: Traffic | None = N
 
 
 def mended(compilation: Compilation, catalog: Catalog) -> Mended:
-    """Apply safe fixes until none is left. Nothing is applied that leaves more errors than there were."""
+    """Apply safe fixes until none is left. What would bring an error that was not there is left to its author."""
     applied: list[Diagnostic] = []
+    left: set[tuple[str, str]] = set()
     if any(finding.code in _UNREADABLE for finding in compilation.diagnostics):
         return Mended(compilation.text, ())
     for _ in range(_MOST_ROUNDS):
-        fixes = _apart(_findings(compilation, catalog, None))
+        fixes = _apart(fix for fix in _findings(compilation, catalog, None) if _name_of(fix) not in left)
         if not fixes:
             break
-        text = _edited(compilation.text, [fix.edit for fix in fixes if fix.edit])
-        after = compile_policy(text, catalog, compilation.filename)
-        if _errors(after) > _errors(compilation):
-            break
+        # What a slip of the pen kept from being read may have errors of its own; only their number counts then.
+        certain = [fix for fix in fixes if fix.finding.code in _CERTAIN]
+        fixes, worse = (certain, _more_errors) if certain else (fixes, _new_errors)
+        after = _fixed(compilation, fixes, catalog)
+        while worse(compilation, after) and len(fixes) > 1:
+            fixes = fixes[: len(fixes) // 2]
+            after = _fixed(compilation, fixes, catalog)
+        if worse(compilation, after):
+            left.add(_name_of(fixes[0]))
+            continue
         applied += [fix.finding for fix in fixes]
         compilation = after
     return Mended(compilation.text, tuple(applied))
@@ -79,6 +87,28 @@ def _findings(compilation: Compilation, catalog: Catalog, traffic: Traffic | Non
         found += [Fix(finding, None) for finding in proved if (finding.code, finding.message) not in known]
         found += style(Subject(compilation.text, statements, compilation.policy))
     return sorted(found, key=lambda fix: (fix.finding.span, fix.finding.code))
+
+
+def _fixed(compilation: Compilation, fixes: Iterable[Fix], catalog: Catalog) -> Compilation:
+    text = _edited(compilation.text, [fix.edit for fix in fixes if fix.edit])
+    return compile_policy(text, catalog, compilation.filename)
+
+
+def _new_errors(before: Compilation, after: Compilation) -> bool:
+    """Whether `after` has an error that `before` did not, by code and message: where they stand may have moved."""
+    return bool(_errors(after) - _errors(before))
+
+
+def _more_errors(before: Compilation, after: Compilation) -> bool:
+    return _errors(after).total() > _errors(before).total()
+
+
+def _errors(compilation: Compilation) -> Counter[tuple[str, str]]:
+    return Counter((found.code, found.message) for found in compilation.diagnostics if found.severity == "error")
+
+
+def _name_of(fix: Fix) -> tuple[str, str]:
+    return fix.finding.code, fix.finding.message
 
 
 def _idle(text: str, statements: Iterable[syntax.Statement]) -> dict[tuple[str, Span], Edit | None]:
@@ -135,10 +165,6 @@ def _edited(text: str, edits: list[Edit]) -> str:
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text
-
-
-def _errors(compilation: Compilation) -> int:
-    return sum(finding.severity == "error" for finding in compilation.diagnostics)
 
 
 def _places(statements: Iterable[syntax.Statement], catalog: Catalog) -> dict[str, Span]:

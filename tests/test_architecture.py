@@ -29,6 +29,8 @@ RUN_TIME = {
     "policy_lang.parameters",
     "policy_lang.vocabulary",
 }
+# What stands under every room of the compiler.
+GROUND = {"policy_lang.diagnostics", "policy_lang.testing", *RUN_TIME}
 HANDLER = {
     "functions.auth",
     "functions.caching",
@@ -44,6 +46,10 @@ HANDLER = {
 ARROWS = {
     "policy_lang": {"policy_lang"},
     **dict.fromkeys(RUN_TIME, RUN_TIME),
+    "policy_lang.text": {"policy_lang.text", *GROUND},
+    "policy_lang.lowering": {"policy_lang.lowering", "policy_lang.text", *GROUND},
+    "policy_lang.checking": {"policy_lang.checking", "policy_lang.lowering", "policy_lang.text", *GROUND},
+    "policy_lang.reporting": {"policy_lang.reporting", "policy_lang.diagnostics"},
     "policy_engine": {"policy_engine", *RUN_TIME},
     "policy_client": {"policy_client", "policy_engine", "policy_lang.envelope", "policy_lang.vocabulary"},
     "functions": HANDLER,
@@ -72,10 +78,11 @@ LIBRARIES = {
 
 # Room -> those it may load later, inside a function that needs them.
 LAZY_LIBRARIES = {
-    "policy_lang.parser": {"lark"},
+    "policy_lang.text.parser": {"lark"},
     "policy_lang.validation": {"pydantic"},
     "policy_client.credentials": {"botocore"},
     "policy_cli": {"genai_prices", "pyarrow", "rich"},
+    "policy_cli.deployment": {"botocore"},
 }
 
 # Pure packages take time, chance and settings as arguments.

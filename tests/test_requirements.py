@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
@@ -35,3 +36,18 @@ def test_what_is_tested_is_what_the_demo_and_the_functions_run_with() -> None:
 
 def test_the_functions_carry_no_copy_of_the_runtimes_own_sdk() -> None:
     assert not {name for name, _ in pins("functions.txt")} & {"boto3", "botocore", "aws-xray-sdk"}
+
+
+ADVISORIES = re.findall(
+    r"^([a-z0-9-]+)>=(\S+) +# (CVE-\d+-\d+) \S", (REQUIREMENTS / "advisories.in").read_text(), re.MULTILINE
+)
+
+
+def test_no_lock_holds_a_version_with_a_hole_that_is_known_here() -> None:
+    listed = [line for line in (REQUIREMENTS / "advisories.in").read_text().splitlines() if not line.startswith("#")]
+    assert len(ADVISORIES) == len(listed)
+    locked = {(name, pinned) for lock in LOCKS for name, pinned in pins(lock.name)}
+    for name, least, advisory in ADVISORIES:
+        versions = [Version(pinned) for found, pinned in locked if found == name]
+        assert versions, f"{name} is in no lock any more"
+        assert min(versions) >= Version(least), f"{name}: {advisory}"

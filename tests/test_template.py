@@ -1,7 +1,9 @@
 """What the deployed stack promises, read off the template as SAM transforms it (emulators drop half of these)."""
 
 import json
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,43 @@ def test_the_public_may_call_only_through_the_urls_and_only_in_hmac_mode(templat
         assert by_url, permission
 
 
+def test_one_foreign_principal_may_ask_and_report_by_url_and_do_nothing_else(template: Template) -> None:
+    foreign = {
+        name: each["Properties"]
+        for name, each in of(template, "Lambda::Permission").items()
+        if each.get("Condition") == "ForeignCallers"
+    }
+    found = {(each["FunctionName"]["Ref"], each["Action"]) for each in foreign.values()}
+    aliases = {f"{name}FunctionAliaslive" for name in ("Route", "Ingest")}
+    assert found == {(a, action) for a in aliases for action in ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")}
+    for each in foreign.values():
+        assert each["Principal"] == {"Ref": "CallerPrincipal"}
+        by_url = each.get("FunctionUrlAuthType") == "AWS_IAM" or each.get("InvokedViaFunctionUrl") is True
+        assert by_url, each
+    parameter = template.document["Parameters"]["CallerPrincipal"]
+    assert parameter["Default"] == ""
+    assert template.document["Conditions"]["ForeignCallers"] == {
+        "Fn::And": [
+            {"Fn::Equals": [{"Ref": "AuthType"}, "AWS_IAM"]},
+            {"Fn::Not": [{"Fn::Equals": [{"Ref": "CallerPrincipal"}, ""]}]},
+        ]
+    }
+    accepted = ("", "222222222222", "arn:aws:iam::222222222222:role/app/caller")
+    assert all(re.fullmatch(parameter["AllowedPattern"], each) for each in accepted)
+    assert not any(re.fullmatch(parameter["AllowedPattern"], each) for each in ("*", "acme", "arn:aws:s3:::bucket"))
+
+
+def test_the_request_path_writes_the_ledger_and_nothing_that_decides(template: Template) -> None:
+    """Neither policies nor statistics: no bug that strangers can reach changes what was published or learned."""
+    for role in ("RouteRole", "IngestRole"):
+        writes = {
+            resource
+            for action, resource in grants(template, role)
+            if action in ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+        }
+        assert {each for each in writes if "Ledger" in each} == writes, role
+
+
 def test_callers_get_both_permissions_that_a_function_url_wants(template: Template) -> None:
     for policy in properties(template, "IAM::ManagedPolicy").values():
         granted = policy["PolicyDocument"]["Statement"]
@@ -138,8 +177,13 @@ def test_event_sources_report_single_failures_and_bound_their_concurrency(templa
         assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
 
 
-def test_watch_runs_every_minute(template: Template) -> None:
-    assert [(each.function, each.period_s) for each in template.schedules] == [("WatchFunction", 60)]
+def test_watch_runs_every_minute_and_knows_its_hourly_rule(template: Template) -> None:
+    from functions.watch.app import _HOURLY_RULE
+
+    assert {(each.rule, each.function, each.period_s) for each in template.schedules} == {
+        ("WatchFunctionEveryMinute", "WatchFunction", 60),
+        (_HOURLY_RULE, "WatchFunction", 3600),
+    }
 
 
 def test_nothing_is_granted_on_everything(template: Template) -> None:
@@ -162,6 +206,21 @@ def test_roles_are_written_out_and_only_lambda_assumes_them(template: Template) 
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
+def test_publish_can_register_nobody(template: Template) -> None:
+    from functions.stores.keys import alias_key, credential_key, pointer_key, policy_key, signature_key, tenant_key
+
+    (writing,) = [
+        statement
+        for name, statement in statements(template)
+        if name == "PublishRole" and "dynamodb:PutItem" in as_list(statement["Action"])
+    ]
+    (allowed,) = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    own = [pointer_key("a"), policy_key("a", "f"), alias_key("a", "n"), signature_key("a", "m")]
+    assert all(fnmatchcase(str(key["pk"]), allowed) for key in own)
+    registry = [credential_key("iam", "arn"), credential_key("hmac", "id"), tenant_key("a")]
+    assert not any(fnmatchcase(str(key["pk"]), allowed) for key in registry)
+
+
 def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Template) -> None:
     writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     roles = properties(template, "IAM::Role")
@@ -178,7 +237,7 @@ def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Templ
         for action, resource in grants(template, role)
         if "Delete" in action and "s3" in action
     }
-    assert deletions == {("WatchRole", "{'Fn::Sub': '${RecordsBucket.Arn}/*/spool/*'}")}
+    assert deletions == {("WatchRole", "{'Fn::Sub': '${StateBucket.Arn}/_passing/*'}")}
     assert not [each for role in roles for each in grants(template, role) if "Bypass" in each[0]]
 
 
@@ -216,6 +275,20 @@ def test_records_are_locked_from_the_moment_they_are_written(template: Template)
     }
 
 
+def test_what_passes_leaves_no_versions_behind_and_what_was_published_keeps_them(template: Template) -> None:
+    from functions.stores import keys
+
+    rules = properties(template, "S3::Bucket")["StateBucket"]["LifecycleConfiguration"]["Rules"]
+    by_prefix = {rule.get("Prefix", ""): rule for rule in rules if "NoncurrentVersionExpiration" in rule}
+    assert by_prefix["_passing/"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    # A rule that expired current objects would take a state that has not changed for long.
+    assert not [rule for rule in rules if "ExpirationInDays" in rule or "Expiration" in rule]
+    passing = [keys.state_object("acme", "0"), keys.spool_object("acme", "0"), keys.bundle_object("acme")]
+    passing += [keys.credentials_object(0), keys.shared_priors_object()]
+    assert all(key.startswith("_passing/") for key in passing)
+    assert not keys.policy_object("acme", "0").startswith("_passing/")
+
+
 def test_every_function_logs_to_a_group_of_its_own_that_forgets(template: Template) -> None:
     functions = properties(template, "Lambda::Function")
     groups = {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()}
@@ -234,6 +307,18 @@ def test_functions_get_the_settings_they_read(template: Template) -> None:
         needed = {name.upper() for name in getattr(settings, f"{kind}Settings").__dataclass_fields__}
         given = {name for name in function.environment if not name.startswith("POWERTOOLS_")}
         assert given == needed, function.name
+
+
+def test_the_environment_of_functions_names_things_and_holds_no_secret(template: Template) -> None:
+    """It is readable to whoever may list functions. A reference gives a name, an address or an ARN, never a value."""
+    parameters = template.document["Parameters"]
+    for function in template.functions:
+        for name, value in function.environment.items():
+            if isinstance(value, dict):
+                assert list(value) == ["Ref"], (function.name, name)
+                assert value["Ref"] not in parameters, (function.name, name)
+            else:
+                assert name.startswith("POWERTOOLS_") or value.isdecimal(), (function.name, name)
 
 
 def test_the_key_rotates_and_serves_only_this_account_through_the_services_that_store(template: Template) -> None:

@@ -1,24 +1,31 @@
 """`POST /v1/policies/<name>`: compile a policy text, store it by fingerprint, move its name to it. Or say all that is
-wrong with it and store nothing.
+wrong with it and store nothing. `POST /v1/aliases/<name>` moves the name alone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
+from functions.publish.aliases import PREFIX as ALIASES
+from functions.publish.aliases import moved_alias, read_alias
 from functions.settings import PublishSettings, load, running_in_lambda
 from functions.stores import clients
-from functions.stores.keys import alias_key, policy_key
+from functions.stores.backups import Backups
+from functions.stores.errors import StoreError
+from functions.stores.keys import policy_key
 from functions.stores.registry import Registry
+from functions.stores.secrets import KeyRing
 from functions.stores.state import Revision, StateStore
+from policy_engine import attributes as names
+from policy_engine.aliases import alias_of
+from policy_engine.limits import Limits
 from policy_engine.state import RouteState, state_catalog, with_policy
-from policy_engine.wire import RequestError
-from policy_lang.canonical import StrictJsonError, parse_strict
+from policy_engine.wire import POLICY_NAME, RequestError, parse_publish
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import as_document
 from policy_lang.fingerprint import ir_document
@@ -26,42 +33,58 @@ from policy_lang.fingerprint import ir_document
 __all__ = ["Publisher", "handler"]
 
 PREFIX = "/v1/policies/"
-# A source of 64 KiB in which every character is escaped, and the braces around it.
-_MAX_BODY = 6 * 64 * 1024 + 1024
-_LONGEST_NAME = 96
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 
 
 class Publisher:
-    """Compiles and publishes policies."""
+    """Compiles and publishes policies, and moves the names that lead to them."""
 
-    def __init__(self, registry: Registry, state: StateStore) -> None:
+    def __init__(self, registry: Registry, state: StateStore, backups: Backups) -> None:
         self._authenticator = Authenticator(registry)
+        self._registry = registry
         self._state = state
+        self._backups = backups
 
     def answer(self, request: Request) -> Reply:
+        """200, or the refusal; RequestError and StoreError otherwise."""
+        prefix, name = _policy_name(request)
+        tenant = self._authenticator.tenant_once(request)
+        if prefix == PREFIX:
+            return self._compiled(request, tenant, name)
+        reply, state = moved_alias(self._state, tenant, name, request)
+        return self._backed_up(reply, state, request.now_ms)
+
+    def _compiled(self, request: Request, tenant: str, name: str) -> Reply:
         """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
-        name = _policy_name(request)
-        tenant = self._authenticator.tenant_of(request)
-        source, dry_run = _wanted(request.body)
+        wanted = parse_publish(request.body)
         state = self._state.current(tenant)
-        compiled = compile_policy(source, state_catalog(state), f"{name}.policy")
-        facts = {"tenant": tenant, "policy": name, "routing.policy.fingerprint": compiled.fingerprint}
+        compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")
+        facts = {"tenant": tenant, "policy": name, names.POLICY_FINGERPRINT: compiled.fingerprint}
         if (rejection := _rejection(compiled, name, facts)) is not None:
             return rejection
-        if not dry_run:
-            state = self._published(tenant, compiled, request.now_ms)
+        limits = self._registry.limits(tenant)
+        _check_room(state, name, limits)
+        if not wanted.dry_run:
+            state = self._published(tenant, compiled, limits, request.now_ms)
         document = {
             "name": name,
             "fingerprint": compiled.fingerprint,
             "source_hash": compiled.source_hash,
-            "published": not dry_run,
+            "published": not wanted.dry_run,
             "version": state.version,
             "warnings": _diagnostics(compiled),
         }
-        return json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not dry_run)})
+        reply = json_reply(200, document, facts=facts, counts={"PoliciesPublished": int(not wanted.dry_run)})
+        return reply if wanted.dry_run else self._backed_up(reply, state, request.now_ms)
 
-    def _published(self, tenant: str, compiled: Compilation, now_ms: int) -> RouteState:
+    def _backed_up(self, reply: Reply, state: RouteState, now_ms: int) -> Reply:
+        """Copy the state for when its table is down. What was published is published: `watch` copies it again."""
+        try:
+            self._backups.keep_state(state, now_ms)
+        except StoreError as outage:
+            return replace(reply, facts={**reply.facts, "backup": outage.code})
+        return reply
+
+    def _published(self, tenant: str, compiled: Compilation, limits: Limits, now_ms: int) -> RouteState:
         assert compiled.policy is not None
         assert compiled.fingerprint is not None
         fingerprint, name = compiled.fingerprint, compiled.policy.name
@@ -72,11 +95,14 @@ class Publisher:
             "source_hash": compiled.source_hash,
         }
         kept = self._state.keep_policy(tenant, fingerprint, document)
-        items = (
-            {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms},
-            {**alias_key(tenant, name), "fingerprint": fingerprint, "at_ms": now_ms},
-        )
-        return self._state.revise(tenant, lambda state: Revision(with_policy(state, fingerprint, kept), items))
+        item = {**policy_key(tenant, fingerprint), "name": name, "source_hash": compiled.source_hash, "at_ms": now_ms}
+
+        def change(state: RouteState) -> Revision:
+            _check_room(state, name, limits)
+            alias = read_alias(self._state, tenant, name).moved(alias_of(fingerprint), now_ms)
+            return Revision(with_policy(state, fingerprint, kept), (item, alias.item(tenant, name)))
+
+        return self._state.revise(tenant, change)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -89,35 +115,31 @@ def publisher() -> Publisher:
     """The environment's publisher, built from its settings."""
     settings = load(PublishSettings)
     dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
+    keys = KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn)
     return Publisher(
         Registry(dynamodb, settings.state_table),
         StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
+        Backups(s3, settings.state_bucket, keys),
     )
 
 
-def _policy_name(request: Request) -> str:
-    name = request.path.removeprefix(PREFIX)
-    if name == request.path or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
-        raise RequestError(404, "unknown_path", f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support")
+def _policy_name(request: Request) -> tuple[str, str]:
+    """What the path begins with, and the policy's name after it."""
+    prefix = ALIASES if request.path.startswith(ALIASES) else PREFIX
+    name = request.path.removeprefix(prefix)
+    if name == request.path or not POLICY_NAME.matches(name):
+        message = f"publishing is `POST {PREFIX}<name>`, as in {PREFIX}acme/support; `{ALIASES}<name>` moves its alias"
+        raise RequestError(404, "unknown_path", message)
     if request.method != "POST":
-        raise RequestError(405, "method_not_allowed", f"publishing is `POST {PREFIX}<name>`")
-    return name
+        raise RequestError(405, "method_not_allowed", f"it is `POST {prefix}<name>`")
+    return prefix, name
 
 
-def _wanted(body: bytes) -> tuple[str, bool]:
-    try:
-        document = parse_strict(body, max_bytes=_MAX_BODY)
-    except StrictJsonError as problem:
-        status = 413 if problem.code == "body_too_large" else 400
-        raise RequestError(status, problem.code, str(problem)) from None
-    match document:
-        case {"source": str(source), **others} if set(others) <= {"dry_run"}:
-            dry_run = others.get("dry_run", False)
-            if isinstance(dry_run, bool):
-                return source, dry_run
-    raise RequestError(
-        400, "invalid_field", 'the body must be {"source": "<policy text>"}, with "dry_run": true to check'
-    )
+def _check_room(state: RouteState, name: str, limits: Limits) -> None:
+    """RequestError 409 for a new name when the tenant has published as many as it may."""
+    if name not in state.aliases and len(state.aliases) >= limits.policies:
+        message = f"this tenant has published {len(state.aliases)} policies and may publish {limits.policies}"
+        raise RequestError(409, "too_many_policies", f"{message}; use one of its names, or have the limit raised")
 
 
 def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:

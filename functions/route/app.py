@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
-from functions.function_url import Reply, Request, refusal, serve
+from functions.function_url import Reply, Request, json_reply, refusal, serve
+from functions.route.metering import Meter
+from functions.route.receipts import Receipts
+from functions.route.replies import Replies
+from functions.route.sessions import Sessions
 from functions.route.states import States, View
 from functions.route.tables import Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
-from functions.stores.messages import RecordLines, pack_lines
+from functions.stores.ledger import Ledger
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
 from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
+from policy_engine import attributes as names
+from policy_engine.breakers import standing
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
-from policy_engine.pins import Pin, mint_pin, verify_pin
-from policy_engine.receipt import receipt_body, reply, seal
-from policy_engine.token import SigningKeys, TokenError, mint
-from policy_engine.wire import RequestError, RouteRequest, parse_route
+from policy_engine.limits import booked_cluster
+from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
+from policy_engine.token import SigningKeys, TokenClaims, mint
+from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
 from policy_lang.catalog import default_catalog
 
 __all__ = ["RouteStores", "Router", "handler"]
 
 PATH = "/v1/route"
+CARRIED_PATH = "/v1/receipts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +47,10 @@ class RouteStores:
 
     registry: Registry
     state: StateStore
-    receipts: Queue
-    spool: Spool
+    backups: Backups
+    receipts: Receipts
     keys: KeyRing
+    ledger: Ledger
 
 
 class Router:
@@ -49,49 +58,74 @@ class Router:
 
     def __init__(self, stores: RouteStores, state_max_age_ms: int) -> None:
         self._stores = stores
-        self._authenticator = Authenticator(stores.registry)
-        self._states = States(stores.state, state_max_age_ms)
+        self._authenticator = Authenticator(stores.registry, stores.backups)
+        self._states = States(stores.state, stores.backups, state_max_age_ms)
         self._tables = Tables()
+        self._meter = Meter(stores.ledger)
+        self._replies = Replies(stores.ledger)
+        self._sessions = Sessions(stores.ledger)
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request; RequestError and StoreError where there is none."""
-        if request.path != PATH:
+        if request.path not in (PATH, CARRIED_PATH):
             raise RequestError(404, "unknown_path", f"routing is `POST {PATH}`")
         if request.method != "POST":
             raise RequestError(405, "method_not_allowed", f"routing is `POST {PATH}`")
         tenant = self._authenticator.tenant_of(request)
+        if request.path == CARRIED_PATH:
+            return self._returned(tenant, request)
         wanted = parse_route(request.body)
+        given = self._replies.given(tenant, wanted, request.now_ms)
+        if given is not None:
+            return given
+        return self._replies.keep(tenant, wanted, self._decided(request, tenant, wanted), request.now_ms)
+
+    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
         wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
             decision_id=decision_id,
             now_ms=request.now_ms,
-            breakers=view.state.breakers,
-            pin=_pin(wanted, tenant, keys),
+            breakers=breakers,
+            half_open=half_open,
+            pin=self._sessions.pin(wanted, tenant, keys),
+            budgets=self._meter.readings(wanted, table, view, tenant, request.now_ms),
             lane=lane,
             degraded=view.degraded,
             state_age_ms=view.age_ms,
         )
         decision = decide(wanted, table, view.state.snapshot, circumstances)
-        self._keep(wanted, decision, view)
+        carried = self._kept(wanted, decision, view, keys)
         if decision.status != "served":
-            return _nobody(decision)
-        pin = decision.pin(wanted.session)
-        answer = reply(decision, mint(decision.claims(), keys), mint_pin(pin, keys) if pin else None)
-        return Reply(200, answer, _facts(decision), _counts(decision))
+            return _nobody(decision, carried)
+        self._meter.charge(decision)
+        pin = self._sessions.hand_on(wanted, circumstances.pin, decision.pin(wanted.session), keys)
+        answer = reply(decision, mint(_booked(decision, view), keys), pin)
+        if carried:
+            answer = f'{answer[:-1]},"receipt":"{carried}"}}'
+        return Reply(200, answer, _facts(decision, carried), _counts(decision, carried))
 
-    def _keep(self, wanted: RouteRequest, decision: Decision, view: View) -> None:
-        """Make the receipt durable: in the queue, or else in the spool that `watch` empties into the queue."""
-        now = decision.circumstances
+    def _kept(self, wanted: RouteRequest, decision: Decision, view: View, keys: SigningKeys) -> str | None:
+        """Make the receipt durable; where nothing can keep it and the caller offered to, sign it to be carried."""
         line = seal(receipt_body(wanted, decision, view.state.snapshot))
-        message = pack_lines(RecordLines(now.tenant, "receipt", now.now_ms, (line,)))
         try:
-            self._stores.receipts.send(message)
+            self._stores.receipts.keep(line, decision.circumstances)
         except StoreError:
-            self._stores.spool.put(now.tenant, now.decision_id, message)
+            if not wanted.carry_receipt:
+                raise
+            return sign_receipt(line, keys)
+        return None
+
+    def _returned(self, tenant: str, request: Request) -> Reply:
+        """202 once every receipt that a caller carried is durable."""
+        carried = parse_receipts(request.body)
+        self._stores.receipts.take_back(tenant, carried, self._stores.keys.at(request.now_ms))
+        facts = {"tenant": tenant, "returned": len(carried)}
+        return json_reply(202, {"accepted": len(carried)}, facts=facts, counts={"ReceiptsReturned": len(carried)})
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -105,33 +139,29 @@ def router() -> Router:
     settings = load(RouteSettings)
     default_catalog()  # read now, so that it is part of what SnapStart restores
     dynamodb, s3, sqs = (clients.impatient(service) for service in ("dynamodb", "s3", "sqs"))
+    keys = KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn)
     stores = RouteStores(
         registry=Registry(dynamodb, settings.state_table),
         state=StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
-        receipts=Queue(sqs, settings.records_queue_url, "receipt_unavailable"),
-        spool=Spool(s3, settings.records_bucket),
-        keys=KeyRing(clients.impatient("secretsmanager"), settings.signing_secret_arn),
+        backups=Backups(s3, settings.state_bucket, keys),
+        receipts=Receipts(
+            Queue(sqs, settings.records_queue_url, "receipt_unavailable"), Spool(s3, settings.state_bucket)
+        ),
+        keys=keys,
+        ledger=Ledger(dynamodb, settings.ledger_table),
     )
     return Router(stores, settings.state_max_age_ms)
+
+
+def _booked(decision: Decision, view: View) -> TokenClaims:
+    """The claims of a decision, under the cluster whose cell it teaches."""
+    claims, state = decision.claims(), view.state
+    return replace(claims, cluster=booked_cluster(claims.cluster, claims.task, state.snapshot, state.limits))
 
 
 def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
     entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
     return decision_id_for(request.now_ms, entropy.encode())
-
-
-def _pin(wanted: RouteRequest, tenant: str, keys: SigningKeys) -> Pin | None:
-    """The pin that came with the request, checked; RequestError when it is forged or another tenant's or session's."""
-    if wanted.pin is None:
-        return None
-    try:
-        pin = verify_pin(wanted.pin, keys)
-    except TokenError as problem:
-        raise RequestError(400, "invalid_pin", f"`pin` is not one that a reply carried: {problem.code}") from None
-    if (pin.tenant, pin.session) != (tenant, wanted.session):
-        message = "`pin` belongs to another session; send it with the session it was given to"
-        raise RequestError(400, "invalid_pin", message)
-    return pin
 
 
 _REFUSALS = {
@@ -140,7 +170,7 @@ _REFUSALS = {
 }
 
 
-def _nobody(decision: Decision) -> Reply:
+def _nobody(decision: Decision, carried: str | None) -> Reply:
     status, message = _REFUSALS[decision.status]
     refused = refusal(
         status,
@@ -150,29 +180,40 @@ def _nobody(decision: Decision) -> Reply:
         route=decision.route,
         budget=decision.budget.document(),
         candidates=json.loads(decision.cell.reply_json),
+        **({"receipt": carried} if carried else {}),
     )
-    counts = {"NoCandidates" if decision.status == "no_candidates" else "BudgetDenied": 1, **_counts(decision)}
-    return Reply(status, refused.text, {**refused.facts, **_facts(decision)}, counts)
+    counts = {"NoCandidates" if decision.status == "no_candidates" else "BudgetDenied": 1, **_counts(decision, carried)}
+    return Reply(status, refused.text, {**refused.facts, **_facts(decision, carried)}, counts)
 
 
-def _facts(decision: Decision) -> dict[str, Any]:
-    return {
+def _facts(decision: Decision, carried: str | None) -> dict[str, Any]:
+    return ({"carried": True} if carried else {}) | {
         "tenant": decision.circumstances.tenant,
-        "routing.decision.id": decision.circumstances.decision_id,
-        "routing.lane": decision.circumstances.lane.policy or "live",
-        "routing.route": decision.route,
-        "routing.policy.fingerprint": decision.policy_fingerprint,
-        "routing.explore": decision.explored,
-        "routing.propensity": decision.propensity_ppm,
-        "arm": decision.arm,
+        names.DECISION_ID: decision.circumstances.decision_id,
+        names.LANE: decision.circumstances.lane.policy or decision.mode,
+        names.ROUTE: decision.route,
+        names.POLICY_FINGERPRINT: decision.policy_fingerprint,
+        names.EXPLORE: decision.explored,
+        names.PROPENSITY: decision.propensity_ppm,
+        **_called(decision.arm),
     }
 
 
-def _counts(decision: Decision) -> dict[str, int]:
+def _called(arm: str | None) -> dict[str, str]:
+    """The model that is about to be called; nothing where nobody serves."""
+    if arm is None:
+        return {}
+    provider, _, model = arm.partition("/")
+    return {names.PROVIDER: names.provider_name(provider), names.REQUEST_MODEL: model, names.ARM: arm}
+
+
+def _counts(decision: Decision, carried: str | None) -> dict[str, int]:
     degraded = decision.circumstances.degraded
     outlook = decision.cell.outlook
-    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.arm)
+    diverted = outlook is not None and decision.arm not in (None, outlook.baseline.model.arm)
     counts = {"Explored": decision.explored, "Diverted": diverted, "Degraded": degraded}
+    if carried:
+        counts["ReceiptsCarried"] = True
     return {"Decisions": 1, **{name: int(counted) for name, counted in counts.items()}}
 
 

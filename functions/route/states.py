@@ -1,4 +1,4 @@
-"""Route state as an environment holds it: of a stated age at most, or of five minutes while its source is down."""
+"""Route state as an environment holds it: of a stated age at most, or older while its source is down."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from functions.caching import Recent
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
 from functions.stores.state import Pointer, StateStore
 from policy_engine.state import RouteState, state_catalog
@@ -13,7 +14,7 @@ from policy_lang.catalog import Catalog
 
 __all__ = ["STALE_LIMIT_MS", "States", "View"]
 
-#: Age at which cached state no longer serves, however unreachable its source.
+#: Age at which cached state no longer serves on its own, however unreachable its source.
 STALE_LIMIT_MS = 5 * 60 * 1000
 # While the source is down every request would wait for it in vain; one in this many milliseconds does.
 _RETRY_MS = 2_000
@@ -23,17 +24,20 @@ _HELD_TENANTS = 128
 @dataclass(frozen=True, slots=True)
 class View:
     """A tenant's state and its catalog at the prices of the day, how old they are, and whether older than they
-    should be.
+    should be. `moved`: it was read anew for this request.
     """
 
     state: RouteState
     catalog: Catalog
     age_ms: int
     degraded: bool
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    """`read_ms`: when the state was known to be current. `pointer`: None also for a copy, which nothing points to."""
+
     state: RouteState
     catalog: Catalog
     pointer: Pointer | None
@@ -43,40 +47,63 @@ class _Held:
 
 
 class States:
-    """Cached route states by tenant. Ages are of event time, in either direction: clocks also jump back."""
+    """Cached route states by tenant. Ages are of event time, in either direction: clocks also jump back.
 
-    def __init__(self, store: StateStore, max_age_ms: int) -> None:
+    While the source is down the cached state serves for five minutes, and then the signed copy of it, or the cached one
+    where that is no older. Either is degraded.
+    """
+
+    def __init__(self, store: StateStore, backups: Backups, max_age_ms: int) -> None:
         self._store = store
+        self._backups = backups
         self._max_age_ms = max_age_ms
         self._held: Recent[str, _Held] = Recent(_HELD_TENANTS)
 
     def view(self, tenant: str, now_ms: int) -> View:
         """The state to decide on; StoreError where there is none that is young enough and none can be read."""
-        held = self._held.get(tenant)
-        if held is None:
-            held = self._held.put(tenant, self._read(tenant, None, now_ms))
-        elif abs(now_ms - held.read_ms) > self._max_age_ms:
+        held = before = self._held.get(tenant)
+        if held is None or held.failed_ms is not None or abs(now_ms - held.read_ms) > self._max_age_ms:
             held = self._held.put(tenant, self._refreshed(tenant, held, now_ms))
-        return View(held.state, held.catalog, abs(now_ms - held.read_ms), held.failed_ms is not None)
+        moved = before is None or before.state is not held.state
+        return View(held.state, held.catalog, abs(now_ms - held.read_ms), held.failed_ms is not None, moved)
 
-    def _refreshed(self, tenant: str, held: _Held, now_ms: int) -> _Held:
-        usable = abs(now_ms - held.read_ms) <= STALE_LIMIT_MS
-        if usable and held.failed_ms is not None and abs(now_ms - held.failed_ms) < _RETRY_MS:
+    def _refreshed(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
+        if held is not None and held.failed_ms is not None and abs(now_ms - held.failed_ms) < _RETRY_MS:
             return held
         try:
             return self._read(tenant, held, now_ms)
-        except StoreError:
-            if not usable:
-                raise
-            return replace(held, failed_ms=now_ms)
+        except StoreError as outage:
+            if held is not None and abs(now_ms - held.read_ms) <= STALE_LIMIT_MS:
+                return replace(held, failed_ms=now_ms)
+            return self._copied(tenant, held, now_ms, outage)
 
     def _read(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
         pointer = self._store.pointer(tenant)
-        day = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
-        if held is not None and pointer == held.pointer:
+        day = _day(now_ms)
+        if held is not None and pointer is not None and pointer == held.pointer:
             catalog = held.catalog if day == held.day else state_catalog(held.state).on(day)
             return replace(held, catalog=catalog, day=day, read_ms=now_ms, failed_ms=None)
         state = self._store.fetch(tenant, pointer)
-        same_rows = held is not None and held.state.overlay == state.overlay and held.day == day
-        catalog = held.catalog if held is not None and same_rows else state_catalog(state).on(day)
-        return _Held(state, catalog, pointer, now_ms, day)
+        return _Held(state, _catalog(state, held, day), pointer, now_ms, day)
+
+    def _copied(self, tenant: str, held: _Held | None, now_ms: int, outage: StoreError) -> _Held:
+        """The second source; `outage` is raised where it has nothing to offer either."""
+        try:
+            state, at_ms = self._backups.state(tenant, now_ms)
+        except StoreError:
+            raise outage from None
+        if held is not None and held.state.version >= state.version:
+            return replace(held, read_ms=max(held.read_ms, at_ms), failed_ms=now_ms)
+        day = _day(now_ms)
+        return _Held(state, _catalog(state, held, day), None, at_ms, day, failed_ms=now_ms)
+
+
+def _day(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+
+
+def _catalog(state: RouteState, held: _Held | None, day: str) -> Catalog:
+    """The tenant's rows at the prices of the day; the held ones where they are the same."""
+    if held is not None and held.day == day and held.state.overlay == state.overlay:
+        return held.catalog
+    return state_catalog(state).on(day)

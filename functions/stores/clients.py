@@ -6,8 +6,9 @@ from functools import cache
 from typing import Any
 
 from botocore.config import Config
-from botocore.loaders import Loader
 from botocore.session import Session, get_session
+
+from functions.stores.models import OwnModels
 
 __all__ = ["impatient", "patient"]
 
@@ -26,15 +27,8 @@ def patient(service: str) -> Any:
     return _session().create_client(service, config=_PATIENT)
 
 
-class _OwnServices(Loader):
-    """Finds the models of our services. botocore's own lists the folders of all of AWS first, on every cold start."""
-
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
-        return ["dynamodb", "s3", "secretsmanager", "sqs"]
-
-
 @cache
 def _session() -> Session:
     session = get_session()
-    session.register_component("data_loader", _OwnServices())
+    session.register_component("data_loader", OwnModels())
     return session

@@ -1,40 +1,60 @@
 """Every key of every table and bucket, in one place. All of a tenant's keys start with the tenant as authenticated.
 
-INVARIANT: a tenant's name holds no `#` and no `/` (`registry.enrol` admits none that does), so no key can reach into
-another tenant's.
+What is replaced or removed again comes under `_passing/<kind>/` first, because lifecycle rules and roles go by prefix.
+INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`registry.enrol` admits none that does),
+so no key can reach into another tenant's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from functions.stores.items import Value
-from policy_engine.settlement import CellKey, MarkerKey, Spend
+from policy_engine.settlement import CellKey, MarkerKey
+from policy_engine.trials import TrialLane
 
 __all__ = [
+    "BACKUP_SHARDS",
     "SHARDS",
+    "Key",
+    "accounts_key",
     "alias_key",
+    "backup_shard",
+    "bundle_object",
     "cell_key",
     "cell_partition",
     "credential_key",
+    "credentials_object",
     "marker_key",
+    "marker_of",
     "object_key",
     "pointer_key",
+    "policies_prefix",
     "policy_key",
     "policy_object",
+    "records_prefix",
+    "reply_key",
+    "session_key",
+    "settled_key",
+    "settled_partition",
     "shard_of",
-    "spend_key",
-    "spend_partition",
+    "shared_priors_object",
+    "signature_key",
     "spool_object",
     "spool_prefix",
     "state_object",
+    "state_prefix",
+    "tally_key",
     "tenant_key",
     "tenants_partition",
 ]
 
 #: Partitions that a tenant's cells are spread over, so that no single one takes all its writes.
 SHARDS = 8
+#: Objects that the copied credentials are spread over, so that one look-up reads a small part of them.
+BACKUP_SHARDS = 16
 
 Key = Mapping[str, Value]
 
@@ -67,6 +87,10 @@ def shard_of(cluster: str) -> int:
     return int(cluster[:2], 16) % SHARDS
 
 
+def signature_key(tenant: str, mac: str) -> Key:
+    return {"pk": f"tenant#{tenant}", "sk": f"signature#{mac}"}
+
+
 def cell_partition(tenant: str, shard: int) -> str:
     return f"{tenant}#{shard}"
 
@@ -80,28 +104,80 @@ def marker_key(marker: MarkerKey) -> Key:
     return {"pk": f"{marker.tenant}#{marker.decision_id}", "sk": f"{marker.hop}#{marker.field}"}
 
 
-def spend_partition(tenant: str) -> str:
-    return f"{tenant}#spend"
+def marker_of(key: Key) -> MarkerKey:
+    """The inverse of `marker_key`."""
+    tenant, _, decision_id = str(key["pk"]).partition("#")
+    hop, _, field = str(key["sk"]).partition("#")
+    return MarkerKey(tenant, decision_id, int(hop), "outcome" if field == "outcome" else "quality")
 
 
-def spend_key(spend: Spend) -> Key:
-    return {"pk": spend_partition(spend.tenant), "sk": f"{spend.day}#{spend.route}"}
+def settled_partition(tenant: str) -> str:
+    return f"{tenant}#settled"
 
 
-def state_object(tenant: str, digest: str) -> str:
-    return f"{tenant}/state/{digest}.json.gz"
+def settled_key(tenant: str, day: int, shard: int) -> Key:
+    # Days since 1970 have five digits until 2243, so that they sort as they come.
+    return {"pk": settled_partition(tenant), "sk": f"{day}#{shard}"}
+
+
+def accounts_key(tenant: str) -> Key:
+    return {"pk": f"{tenant}#accounts", "sk": "-"}
+
+
+def reply_key(tenant: str, door: str, name: str) -> Key:
+    return {"pk": f"{tenant}#{door}#{name}", "sk": "-"}
+
+
+def session_key(tenant: str, name: str) -> Key:
+    return {"pk": f"{tenant}#session#{name}", "sk": "-"}
+
+
+def tally_key(tenant: str, shard: int, lane: TrialLane) -> Key:
+    return {"pk": cell_partition(tenant, shard), "sk": f"lane#{lane.trial}#{lane.lane}"}
 
 
 def policy_object(tenant: str, fingerprint: str) -> str:
     return f"{tenant}/policies/{fingerprint}.json"
 
 
+def state_prefix(tenant: str) -> str:
+    return f"_passing/state/{tenant}/"
+
+
+def state_object(tenant: str, digest: str) -> str:
+    return f"{state_prefix(tenant)}{digest}.json.gz"
+
+
+def bundle_object(tenant: str) -> str:
+    return f"_passing/bundle/{tenant}"
+
+
+def backup_shard(credential: str) -> int:
+    return sha256(credential.encode()).digest()[0] % BACKUP_SHARDS
+
+
+def credentials_object(shard: int) -> str:
+    return f"_passing/credentials/{shard:02}"
+
+
+def shared_priors_object() -> str:
+    return "_passing/shared-priors.json"
+
+
 def spool_prefix(tenant: str) -> str:
-    return f"{tenant}/spool/"
+    return f"_passing/spool/{tenant}/"
 
 
 def spool_object(tenant: str, decision_id: str) -> str:
     return f"{spool_prefix(tenant)}{decision_id}.json"
+
+
+def records_prefix(tenant: str, folder: str) -> str:
+    return f"{tenant}/{folder}/"
+
+
+def policies_prefix(tenant: str) -> str:
+    return f"{tenant}/policies/"
 
 
 def object_key(tenant: str, folder: str, at_ms: int, name: str) -> str:

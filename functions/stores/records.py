@@ -1,19 +1,20 @@
-"""What is kept for ever: receipts and outcome records in S3, and the spool for receipts that found their queue down."""
+"""Receipts and outcome records in S3, kept for ever, and the spool for receipts that found their queue down."""
 
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from functions.stores.errors import reaching
-from functions.stores.keys import object_key, spool_object, spool_prefix
+from functions.stores.errors import StoreError, reaching
+from functions.stores.keys import object_key, records_prefix, spool_object, spool_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-__all__ = ["Records", "Spool"]
+__all__ = ["RecordFiles", "Records", "Spool"]
 
 _CODE = "records_unavailable"
 
@@ -33,6 +34,32 @@ class Records:
         with reaching(_CODE, "the records bucket"):
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/gzip")
         return key
+
+
+class RecordFiles:
+    """The records bucket, as whoever checks it reads it."""
+
+    def __init__(self, s3: S3Client, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def keys(self, tenant: str, folder: str, since_ms: int = 0) -> Iterator[str]:
+        """Objects of a tenant's `receipts` or `outcomes`, those filed under the hour of `since_ms` and later."""
+        first = object_key(tenant, folder, since_ms, "").rpartition("/")[0]
+        with reaching(_CODE, "the records bucket"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=records_prefix(tenant, folder)
+            )
+            yield from (entry["Key"] for page in pages for entry in page.get("Contents", ()) if entry["Key"] >= first)
+
+    def lines(self, key: str) -> list[str]:
+        """The lines of one object; StoreError for one that is not compressed JSON Lines."""
+        with reaching(_CODE, "the records bucket"):
+            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        try:
+            return gzip.decompress(body).decode().splitlines()
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as problem:
+            raise StoreError(_CODE, f"`{key}` is damaged: {problem}", type(problem).__name__) from problem
 
 
 class Spool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
-from functions.stores.items import decoded, encoded
-from functions.stores.keys import credential_key, tenant_key, tenants_partition
+from functions.stores.items import Value, decoded, encoded
+from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
+from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-__all__ = ["Credential", "CredentialKind", "Registry", "iam_principal"]
+__all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"]
 
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
@@ -30,6 +34,15 @@ class Credential:
     secret: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
+
+    tenant: str
+    shares_priors: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
 class Registry:
     """The registry items of the state table."""
 
@@ -41,12 +54,44 @@ class Registry:
         """The credential of an IAM ARN (session stripped) or an HMAC key id; None when nobody registered it."""
         with reaching(_CODE, "the tenant registry"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(credential_key(kind, name)))
-        if "Item" not in answer:
-            return None
-        item = decoded(answer["Item"])
-        return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
+        return _credential(decoded(answer["Item"])) if "Item" in answer else None
 
-    def tenants(self) -> list[str]:
+    def limits(self, tenant: str) -> Limits:
+        """What a tenant may take; the defaults where its registration says nothing."""
+        with reaching(_CODE, "the tenant registry"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
+        return _limits(decoded(answer["Item"])) if "Item" in answer else DEFAULT_LIMITS
+
+    def claim_signature(self, tenant: str, mac: str, expires_s: int) -> bool:
+        """Whether this signature is used for the first time; it is remembered until `expires_s` (Unix seconds)."""
+        item = {**signature_key(tenant, mac), "expires_at": expires_s}
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.put_item(
+                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
+
+    def credentials(self) -> dict[tuple[CredentialKind, str], Credential]:
+        """Every credential there is, by kind and name; a scan of the table."""
+        found: dict[tuple[CredentialKind, str], Credential] = {}
+        with reaching(_CODE, "the tenant registry"):
+            pages = self._dynamodb.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues=encoded({":prefix": "credential#"}),
+            )
+            for page in pages:
+                for item in map(decoded, page["Items"]):
+                    _, kind, name = item["pk"].split("#", 2)
+                    found[kind, name] = _credential(item)
+        return found
+
+    def members(self) -> list[Member]:
         """Every enrolled tenant, by name."""
         with reaching(_CODE, "the tenant registry"):
             pages = self._dynamodb.get_paginator("query").paginate(
@@ -54,23 +99,87 @@ class Registry:
                 KeyConditionExpression="pk = :pk",
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
-            return [str(decoded(item)["sk"]) for page in pages for item in page["Items"]]
+            items = [decoded(item) for page in pages for item in page["Items"]]
+        return [Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item)) for item in items]
 
-    def enrol(self, tenant: str, *, principals: Sequence[str] = (), keys: Mapping[str, bytes] | None = None) -> None:
-        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it.
+    def tenants(self) -> list[str]:
+        """Names of every enrolled tenant."""
+        return [member.tenant for member in self.members()]
 
-        Enrolling again adds credentials; one that another tenant held moves to this one. ValueError for a bad name.
+    def share_priors(self, tenant: str, *, shares: bool) -> None:
+        """Let a tenant into the shared priors or take it out; ValueError for one that is not enrolled."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(tenant_key(tenant)),
+                    UpdateExpression="SET shares_priors = :shares",
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues=encoded({":shares": int(shares)}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no tenant `{tenant}` is enrolled") from None
+
+    def enrol(
+        self,
+        tenant: str,
+        *,
+        principals: Sequence[str] = (),
+        keys: Mapping[str, bytes] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it, and what it may take.
+
+        Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
+        before stay. ValueError for a bad name.
         """
         if not _TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
-        items = [dict(tenant_key(tenant))]
         holder = {"tenant": tenant, "status": "active"}
-        items += [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
+        items: list[dict[str, Value]] = [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
+        puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
         with reaching(_CODE, "the tenant registry"):
-            self._dynamodb.transact_write_items(
-                TransactItems=[{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
-            )
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._member(tenant, limits)}, *puts])
+
+    def suspend(self, tenant: str, kind: CredentialKind, name: str) -> None:
+        """Take a credential away; enrolling it again gives it back. ValueError for one that the tenant has not."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=encoded(credential_key(kind, name)),
+                    UpdateExpression="SET #status = :status",
+                    ConditionExpression="tenant = :tenant",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues=encoded({":status": "suspended", ":tenant": tenant}),
+                )
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                raise ValueError(f"no such credential of `{tenant}`: {name}") from None
+
+    def _member(self, tenant: str, limits: Limits | None) -> Any:
+        """Not a put: enrolling again must not undo what was said of the tenant since."""
+        kept = ":limits" if limits else "if_not_exists(#limits, :limits)"
+        document = limits_document(limits) if limits else {}
+        return {
+            "TableName": self._table,
+            "Key": encoded(tenant_key(tenant)),
+            "UpdateExpression": f"SET #limits = {kept}",
+            "ExpressionAttributeNames": {"#limits": "limits"},
+            "ExpressionAttributeValues": encoded({":limits": json.dumps(document)}),
+        }
+
+
+def _limits(item: Mapping[str, Any]) -> Limits:
+    return limits_from_document(json.loads(item.get("limits", "{}")))
+
+
+def _credential(item: Mapping[str, Any]) -> Credential:
+    return Credential(item["tenant"], item["status"] == "active", bytes.fromhex(item.get("secret", "")))
 
 
 def iam_principal(arn: str) -> str:

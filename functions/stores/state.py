@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from functions.stores.errors import ConflictError, StoreError, reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import pointer_key, policy_object, state_object
+from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object, state_prefix
 from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
 
@@ -27,6 +27,7 @@ __all__ = ["Pointer", "Revision", "StateStore"]
 
 _CODE = "state_unavailable"
 _TRIES = 8
+_SWEPT_AFTER_MS = 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class StateStore:
     def revise(self, tenant: str, change: Callable[[RouteState], Revision]) -> RouteState:
         """Apply `change` to the current state and make the result current, all or nothing.
 
-        `change` is called again whenever another writer was faster, and must be pure. A revision that returns the
-        very state it was given writes nothing. ConflictError after eight lost races.
+        `change` is called again whenever another writer was faster: it may read, and must not write. A revision that
+        returns the very state it was given writes nothing. ConflictError after eight lost races.
         """
         for _ in range(_TRIES):
             state = self.current(tenant)
@@ -96,6 +97,43 @@ class StateStore:
             if self._moved(revised, revision.items):
                 return revised
         raise ConflictError(_CODE, "others kept changing the state of this tenant; try again", "ConditionalCheckFailed")
+
+    def policy(self, tenant: str, fingerprint: str) -> PublishedPolicy | None:
+        """A policy that was ever published, by its fingerprint; None for one that was not."""
+        with reaching(_CODE, "the state bucket"):
+            try:
+                stored = self._s3.get_object(Bucket=self._bucket, Key=policy_object(tenant, fingerprint))
+            except ClientError as problem:
+                if problem.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+            return _published(json.loads(stored["Body"].read()))
+
+    def item(self, key: Mapping[str, Value]) -> dict[str, Any]:
+        """An item of the state table as it is now; empty where there is none."""
+        with reaching(_CODE, "the state table"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(key), ConsistentRead=True)
+        return decoded(answer["Item"]) if "Item" in answer else {}
+
+    def sweep(self, tenant: str, now_ms: int) -> int:
+        """Remove blobs that no reader can be about to fetch; how many.
+
+        A reader fetches what its pointer named a moment ago, and a writer moves the pointer right after it has put the
+        blob, so an hour is long. A blob is never current twice: its version is in it.
+        """
+        current = self.pointer(tenant, consistent=True)
+        kept = state_object(tenant, current.blob) if current else ""
+        with reaching(_CODE, "the state bucket"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=state_prefix(tenant))
+            found = [entry for page in pages for entry in page.get("Contents", ())]
+            old = [
+                entry["Key"]
+                for entry in found
+                if entry["Key"] != kept and entry["LastModified"].timestamp() * 1000 < now_ms - _SWEPT_AFTER_MS
+            ]
+            for key in old:
+                self._s3.delete_object(Bucket=self._bucket, Key=key)
+        return len(old)
 
     def keep_policy(self, tenant: str, fingerprint: str, document: Mapping[str, Any]) -> PublishedPolicy:
         """Store a policy's `{ir, lines, source, ...}` for ever, and return what is stored under its fingerprint.
@@ -114,7 +152,20 @@ class StateStore:
                 if problem.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise
             stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-        return PublishedPolicy(policy_from_document(stored["ir"]), stored["lines"])
+        return _published(stored)
+
+    def policies(self, tenant: str) -> dict[str, PublishedPolicy]:
+        """Every policy a tenant ever published, by fingerprint."""
+        found = {}
+        with reaching(_CODE, "the state bucket"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=policies_prefix(tenant)
+            )
+            for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
+                stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+                fingerprint = key.removeprefix(policies_prefix(tenant)).removesuffix(".json")
+                found[fingerprint] = _published(stored)
+        return found
 
     def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:
         digest, blob = pack_state(state)
@@ -147,3 +198,7 @@ class StateStore:
                     return False
                 raise
         return True
+
+
+def _published(stored: Mapping[str, Any]) -> PublishedPolicy:
+    return PublishedPolicy(policy_from_document(stored["ir"]), stored["lines"])

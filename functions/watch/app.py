@@ -1,8 +1,11 @@
-"""On a schedule: statistics to a fresh snapshot in every tenant's route state, spooled receipts into their queue."""
+"""On a schedule: statistics to a fresh snapshot in every tenant's route state, breakers and stop-losses with it, signed
+copies of it all in S3, spooled receipts into their queue.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -10,90 +13,181 @@ from typing import Any
 from functions.observability import observe
 from functions.settings import WatchSettings, load, running_in_lambda
 from functions.stores import clients
+from functions.stores.backups import Backups
 from functions.stores.errors import StoreError
+from functions.stores.ledger import Ledger
 from functions.stores.queues import Queue
 from functions.stores.records import Spool
-from functions.stores.registry import Registry
+from functions.stores.registry import Member, Registry
+from functions.stores.secrets import KeyRing
+from functions.stores.sharing import SharedPriors
 from functions.stores.state import Revision, StateStore
 from functions.stores.statistics import StatisticsStore
-from policy_engine.state import RouteState, with_statistics
+from functions.watch.alerts import raise_alert
+from functions.watch.hourly import Hourly
+from policy_engine.accounts import explored_money
+from policy_engine.alerts import STALE_MS, alerts, stale
+from policy_engine.estimate import Belief
+from policy_engine.state import RouteState, watched_trials, with_accounts, with_statistics, with_tallies
 
-__all__ = ["Watcher", "handler"]
+__all__ = ["WatchStores", "Watcher", "handler"]
+
+#: Part of the name that SAM gives the rule of the event `Hourly`, after the stack's and before a random one.
+_HOURLY_RULE = "WatchFunctionHourly"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStores:
+    """Everything that `watch` reads from or writes to."""
+
+    registry: Registry
+    ledger: Ledger
+    statistics: StatisticsStore
+    state: StateStore
+    backups: Backups
+    shared: SharedPriors
+    spool: Spool
+    receipts: Queue
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one look at all tenants came to."""
+
+    now_ms: int
+    shared: Mapping[str, Belief] | None = None
+    versions: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, StoreError] = field(default_factory=dict)
+    left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    copied: int = 0
+    drained: int = 0
 
 
 class Watcher:
     """Keeps route states fresh. One tenant's trouble does not keep the others waiting."""
 
-    def __init__(
-        self, registry: Registry, statistics: StatisticsStore, state: StateStore, spool: Spool, receipts: Queue
-    ) -> None:
-        self._registry = registry
-        self._statistics = statistics
-        self._state = state
-        self._spool = spool
-        self._receipts = receipts
+    def __init__(self, stores: WatchStores) -> None:
+        self._stores = stores
+        self._confirmed: dict[str, int] = {}
 
-    def look(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Refresh the tenant that the event names, or all of them, as of the event's time.
+    def look(self, now_ms: int, tenant: str | None = None) -> dict[str, Any]:
+        """Refresh one tenant, or all of them, as of `now_ms`.
 
-        The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed.
+        The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed,
+        ValueError for a tenant that is not enrolled.
         """
-        now_ms = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
-        tenants = [event["tenant"]] if "tenant" in event else self._registry.tenants()
-        versions: dict[str, int] = {}
-        failures: dict[str, StoreError] = {}
-        left_out: dict[str, Mapping[str, int]] = {}
-        drained = 0
-        for tenant in tenants:
+        members = self._stores.registry.members()
+        if tenant is not None and tenant not in {member.tenant for member in members}:
+            raise ValueError(f"no tenant `{tenant}` is enrolled")
+        look = _Look(now_ms)
+        if any(member.shares_priors for member in members):
+            look.shared = self._stores.shared.get()
+        for member in members:
+            if tenant in (None, member.tenant):
+                self._attended(member, look)
+        if tenant is None:
             try:
-                state = self._refreshed(tenant, now_ms)
-                versions[tenant] = state.version
-                if state.snapshot.left_out:
-                    left_out[tenant] = state.snapshot.left_out
-                drained += self._drained(tenant)
+                look.copied += self._stores.backups.keep_credentials(self._stores.registry.credentials(), now_ms)
             except StoreError as outage:
-                failures[tenant] = outage
-        failed = {tenant: outage.code for tenant, outage in failures.items()}
-        counts = {"StatesRefreshed": len(versions), "ReceiptsDrained": drained, "WatchFailures": len(failed)}
-        counts["StatisticsRowsLeftOut"] = sum(sum(reasons.values()) for reasons in left_out.values())
-        facts = {name: found for name, found in (("failed", failed), ("left_out", left_out)) if found}
-        observe("watch", "watched", counts, facts, failed=bool(facts))
-        if failures:
-            raise next(iter(failures.values()))
-        return {"versions": versions, "drained": drained}
+                look.failures["-"] = outage
+        _report(look)
+        if look.failures:
+            raise next(iter(look.failures.values()))
+        return {"versions": look.versions, "drained": look.drained}
 
-    def _refreshed(self, tenant: str, now_ms: int) -> RouteState:
-        spent = self._statistics.spent(tenant, now_ms)
-        rows = list(self._statistics.cells(tenant))
-        return self._state.revise(tenant, lambda state: Revision(with_statistics(state, rows, now_ms, spent)))
+    def _attended(self, member: Member, look: _Look) -> None:
+        tenant = member.tenant
+        try:
+            state = self._refreshed(member, look)
+            self._confirmed[tenant] = look.now_ms
+            look.versions[tenant] = state.version
+            if state.snapshot.left_out:
+                look.left_out[tenant] = state.snapshot.left_out
+            look.copied += self._stores.backups.keep_state(state, look.now_ms)
+            look.drained += self._drained(tenant)
+        except StoreError as outage:
+            look.failures[tenant] = outage
+            age_ms = look.now_ms - self._confirmed.setdefault(tenant, look.now_ms)
+            if age_ms >= STALE_MS:
+                raise_alert(stale(tenant, age_ms, outage.code))
+
+    def _refreshed(self, member: Member, look: _Look) -> RouteState:
+        tenant, now_ms = member.tenant, look.now_ms
+        settled = self._stores.statistics.settled(tenant, now_ms)
+        taken = self._stores.ledger.accounts(tenant)
+        spent = explored_money(taken, settled, now_ms)
+        rows = list(self._stores.statistics.cells(tenant))
+        shared = look.shared if member.shares_priors else None
+        before = RouteState(tenant)
+
+        def change(state: RouteState) -> Revision:
+            nonlocal before
+            before = state
+            renewed = with_statistics(state, rows, now_ms, spent, shared)
+            renewed = with_accounts(renewed, taken, settled, member.limits, now_ms)
+            if watched_trials(renewed, now_ms):
+                renewed = with_tallies(renewed, self._stores.statistics.tallies(tenant), now_ms)
+            return Revision(renewed)
+
+        state = self._stores.state.revise(tenant, change)
+        for alert in alerts(before, state, now_ms):
+            raise_alert(alert)
+        return state
 
     def _drained(self, tenant: str) -> int:
         """Send what `route` had to spool. Sent first and removed after: twice is harmless, never is not."""
         drained = 0
-        for key, message in self._spool.waiting(tenant):
-            self._receipts.send(message)
-            self._spool.remove(key)
+        for key, message in self._stores.spool.waiting(tenant):
+            self._stores.receipts.send(message)
+            self._stores.spool.remove(key)
             drained += 1
         return drained
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """Schedule entry; also invoked by tools with `{"tenant": ..., "time": ...}`."""
-    return watcher().look(event)
+    """Entry of both schedules; also invoked by tools with `{"tenant": ..., "time": ...}`."""
+    now_ms = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
+    if any(_HOURLY_RULE in rule for rule in event.get("resources", ())):
+        return hourly().run(now_ms)
+    return watcher().look(now_ms, event.get("tenant"))
 
 
 @cache
 def watcher() -> Watcher:
     """The environment's watcher, built from its settings."""
+    return Watcher(_stores())
+
+
+@cache
+def hourly() -> Hourly:
+    """The environment's hourly job."""
+    stores = _stores()
+    return Hourly(stores.registry, stores.statistics, stores.state, stores.shared)
+
+
+def _stores() -> WatchStores:
     settings = load(WatchSettings)
     dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
-    return Watcher(
+    keys = KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn)
+    return WatchStores(
         Registry(dynamodb, settings.state_table),
+        Ledger(dynamodb, settings.ledger_table),
         StatisticsStore(dynamodb, settings.statistics_table),
         StateStore(dynamodb, s3, settings.state_table, settings.state_bucket),
-        Spool(s3, settings.records_bucket),
+        Backups(s3, settings.state_bucket, keys),
+        SharedPriors(s3, settings.state_bucket),
+        Spool(s3, settings.state_bucket),
         Queue(clients.patient("sqs"), settings.records_queue_url, "records_unavailable"),
     )
+
+
+def _report(look: _Look) -> None:
+    failed = {tenant: outage.code for tenant, outage in look.failures.items()}
+    counts = {"StatesRefreshed": len(look.versions), "ReceiptsDrained": look.drained, "WatchFailures": len(failed)}
+    counts["StatisticsRowsLeftOut"] = sum(sum(reasons.values()) for reasons in look.left_out.values())
+    counts["CopiesWritten"] = look.copied
+    facts = {name: found for name, found in (("failed", failed), ("left_out", look.left_out)) if found}
+    observe("watch", "watched", counts, facts, failed=bool(facts))
 
 
 if running_in_lambda():

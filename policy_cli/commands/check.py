@@ -13,7 +13,7 @@ from policy_cli.exits import FINDINGS
 from policy_cli.sources import compile_file
 
 if TYPE_CHECKING:
-    from policy_lang.reporting import Findings, Format
+    from policy_lang.reporting.formats import Findings, Format
 
 __all__ = ["check", "format_option", "tell"]
 
@@ -37,7 +37,7 @@ def check(files: tuple[str, ...], form: Format) -> None:
 
     Exits with 1 if a file has an error; warnings alone leave 0. `--format json` prints one object per finding.
     """
-    from policy_lang.reporting import Findings
+    from policy_lang.reporting.formats import Findings
 
     compiled = [compile_file(name) for name in files]
     tell([Findings(found.filename, found.text, found.diagnostics) for found in compiled], form, "check")
@@ -47,7 +47,7 @@ def check(files: tuple[str, ...], form: Format) -> None:
 
 def tell(files: Sequence[Findings], form: Format, tool: str) -> None:
     """Print the findings, and for people how many there are."""
-    from policy_lang.reporting import report
+    from policy_lang.reporting.formats import report
 
     if found := report(files, form, tool).rstrip("\n"):
         say(found) if form in ("full", "concise") else click.echo(found)

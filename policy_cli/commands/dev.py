@@ -13,6 +13,7 @@ from policy_cli.exits import ToolError
 
 if TYPE_CHECKING:
     from policy_cli.demo.calls import PolicyText
+    from policy_cli.dev.stack import LocalStack
     from policy_cli.dev.tenants import LocalTenant
 
 __all__ = ["dev"]
@@ -24,9 +25,10 @@ _TICK_S = 3600.0
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes any free port.")
+@click.option("--aws-port", type=click.IntRange(0, 65535), default=0, help="Port for AWS tools. [any free one]")
 @click.option("--policy", "policies", type=_POLICY, multiple=True, help="Policy to publish in place of the samples.")
 @click.option("--verbose", is_flag=True, help="Print the log lines of the functions.")
-def dev(port: int, policies: tuple[Path, ...], verbose: bool) -> None:
+def dev(port: int, aws_port: int, policies: tuple[Path, ...], verbose: bool) -> None:
     """Serve the functions of template.yaml on a local port, without an AWS account.
 
     Tables, queues and buckets are in memory and gone when it ends. Snapshots are made every minute, as in AWS. Ctrl-C
@@ -39,11 +41,12 @@ def dev(port: int, policies: tuple[Path, ...], verbose: bool) -> None:
     from policy_cli.dev.stack import LocalStack
 
     _require_free(port)
+    _require_free(aws_port)
     try:
         with stop_on_signals() as stop:
             texts = policy_texts(policies) or sample_texts()
-            with LocalStack(background=True, port=port, verbose=verbose) as stack:
-                click.echo("\n".join(_welcome(stack.url, texts, onboard(stack, texts))))
+            with LocalStack(background=True, port=port, aws_port=aws_port, verbose=verbose) as stack:
+                click.echo("\n".join(_welcome(stack, texts, onboard(stack, texts))))
                 while not stop.wait(_TICK_S):
                     pass
                 click.echo("stopping: working off the queues")
@@ -62,8 +65,8 @@ def _require_free(port: int) -> None:
             raise ToolError(f"port {port} cannot be had ({problem.strerror}); name another with --port") from None
 
 
-def _welcome(url: str, texts: Sequence[PolicyText], tenants: Sequence[LocalTenant]) -> Iterator[str]:
-    yield f"Pointsman is at {url}\n"
+def _welcome(stack: LocalStack, texts: Sequence[PolicyText], tenants: Sequence[LocalTenant]) -> Iterator[str]:
+    yield f"Pointsman is at {stack.url}\n"
     yield "Tenants, for this machine only (the same at every start):"
     for tenant in tenants:
         names = ", ".join(text.name for text in texts if text.tenant == tenant.name)
@@ -71,16 +74,16 @@ def _welcome(url: str, texts: Sequence[PolicyText], tenants: Sequence[LocalTenan
         yield f"    HMAC   POINTSMAN_KEY={tenant.key_id} POINTSMAN_SECRET={tenant.secret.hex()}"
         yield f"    SigV4  AWS_ACCESS_KEY_ID={tenant.identity.access_key_id}"
         yield f"           AWS_SECRET_ACCESS_KEY={tenant.identity.secret_access_key}"
-    yield from _examples(url, texts[0], tenants[0])
+    yield from _examples(stack, texts[0], tenants[0])
 
 
-def _examples(url: str, text: PolicyText, tenant: LocalTenant) -> Iterator[str]:
+def _examples(stack: LocalStack, text: PolicyText, tenant: LocalTenant) -> Iterator[str]:
     from policy_cli.demo.workload import compiled
     from policy_cli.dev.template import REGION
     from policy_lang.catalog import default_catalog
 
     task = compiled(text, default_catalog()).tasks[0]
-    user = f"{tenant.identity.access_key_id}:{tenant.identity.secret_access_key}"
+    url, user = stack.url, f"{tenant.identity.access_key_id}:{tenant.identity.secret_access_key}"
     envelope = (
         f'{{"task_type":"{task}","structure_type":"prose","context_length":"short","tools_used":"0",'
         '"time_sensitive":false,"estimated_tokens":"tiny"}'
@@ -90,4 +93,7 @@ def _examples(url: str, text: PolicyText, tenant: LocalTenant) -> Iterator[str]:
     yield f"  pointsman route --policy {text.name} --task {task} --tokens 400\n"
     yield f"  curl {url}/v1/route --aws-sigv4 aws:amz:{REGION}:lambda --user {user} \\"
     yield f"""    -H 'Content-Type: application/json' -d '{{"policy":"{text.name}","envelope":{envelope}}}'\n"""
+    yield f"  export AWS_ENDPOINT_URL={stack.aws_url} AWS_REGION={REGION}"
+    yield "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+    yield "  pointsman doctor --wait 120\n"
     yield "Ctrl-C stops."

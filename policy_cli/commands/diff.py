@@ -40,7 +40,7 @@ _ASPECTS = {
 def diff_command(old: str, new: str, histogram: Path | None, form: str) -> None:
     """Compare what policies OLD and NEW mean over every shape of call there is.
 
-    Exits with 0 where they mean the same, with 1 where they differ.
+    Exits with 0 where they mean the same, with 1 where they differ or one does not compile.
     """
     from policy_lang.analysis.diff import diff
     from policy_lang.catalog import default_catalog
@@ -69,7 +69,8 @@ def _policy(file: str) -> Policy:
     compilation = compile_file(file)
     if compilation.policy is None:
         click.echo(compilation.render().rstrip("\n"), err=True)
-        raise ToolError(f"`{file}` does not compile, so there is nothing to compare")
+        click.echo(f"`{file}` does not compile, so there is nothing to compare", err=True)
+        sys.exit(FINDINGS)
     return compilation.policy
 
 

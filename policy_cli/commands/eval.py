@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from policy_cli.asking import call_options, request_of
+from policy_cli.asking import call_options, request_of, tell_task
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, NO_MODEL, ToolError
 from policy_cli.sources import compile_file, read_json
@@ -50,9 +50,10 @@ def eval_command(
         raise click.UsageError("give one of `--statistics`, `--snapshot` and `--history`")
     request = request_of(call, envelope)
     compilation = compile_file(policy)
-    if not compilation.ok:
+    if compilation.policy is None:
         click.echo(compilation.render().rstrip("\n"), err=True)
         sys.exit(FINDINGS)
+    tell_task(request, compilation.policy)
     learned = _learned(compilation, request, statistics, snapshot, history)
     reply = _decided(compilation, request, learned, draw)
     if form == "json":

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from policy_cli.asking import call_of, call_options, request_of
+from policy_cli.asking import call_of, call_options, request_of, tell_task
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
 from policy_cli.sources import compile_file
@@ -48,7 +48,12 @@ def explain(
         return
     assert subject is not None
     if _CODE.fullmatch(subject) and not Path(subject).exists():
-        say(_page(subject.upper()))
+        code, page = subject.upper(), _page(subject.upper())
+        if form == "json":
+            title, _, text = page.partition("\n")
+            click.echo(json.dumps({"code": code, "title": title.removeprefix(code).strip(), "text": text.strip()}))
+        else:
+            say(page)
         return
     receipt = _receipt(Path(subject), decision_id)
     if form == "json":
@@ -69,6 +74,7 @@ def _explain_absence(model: str, policy: str, form: str, request: dict[str, Any]
     if compilation.policy is None:
         click.echo(compilation.render().rstrip("\n"), err=True)
         sys.exit(FINDINGS)
+    tell_task(request, compilation.policy)
     try:
         found = why_not(compilation.policy, default_catalog(), model, call_of(request))
     except KeyError:
@@ -108,7 +114,7 @@ def _is_of(line: str, beginning: str) -> bool:
 
 
 def _page(code: str) -> str:
-    from policy_lang.codes import PAGES
+    from policy_lang.reporting.codes import PAGES
 
     if code not in PAGES:
         raise ToolError(f"there is no code `{code}`; known are {', '.join(sorted(PAGES))}")

@@ -9,7 +9,7 @@ import click
 
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
-from policy_cli.sources import read_policy
+from policy_cli.sources import compile_file, read_policy
 
 __all__ = ["fmt"]
 
@@ -35,14 +35,17 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
 def _formatted(name: str, check: bool, diff: bool) -> str:
     """changed, same or unreadable."""
     from policy_lang.diagnostics import render
-    from policy_lang.formatter import format_policy
-    from policy_lang.source import read_source
+    from policy_lang.text.formatter import format_policy
+    from policy_lang.text.source import read_source
 
     source = read_policy(name)
     shown = "<stdin>" if name == "-" else name
     laid = format_policy(source)
     if laid.text is None:
         click.echo(render(laid.diagnostics, read_source(source).text, shown).rstrip("\n"), err=True)
+        return "unreadable"
+    if not laid.text:
+        click.echo(compile_file(name).render().rstrip("\n"), err=True)
         return "unreadable"
     changed = laid.text.encode() != source
     if diff and changed:

@@ -15,7 +15,7 @@ from policy_cli.sources import compile_file
 if TYPE_CHECKING:
     from policy_lang.analysis.traffic import Traffic
     from policy_lang.compiler import Compilation
-    from policy_lang.reporting import Format
+    from policy_lang.reporting.formats import Format
 
 __all__ = ["lint"]
 
@@ -34,11 +34,11 @@ def lint(files: tuple[str, ...], fix: bool, daily: int | None, histogram: Path |
     """Report what is wrong, idle, unprovable or roundabout in policy FILES.
 
     Exits with 1 if there is a finding. --fix removes what has no effect, corrects slips that can only have meant one
-    thing, and lays the file out; it never leaves more errors than there were.
+    thing, and lays the file out; it applies nothing that would bring an error.
     """
     from policy_lang.catalog import default_catalog
     from policy_lang.lint import lint as findings_of
-    from policy_lang.reporting import Findings
+    from policy_lang.reporting.formats import Findings
 
     compiled = [compile_file(name) for name in files]
     if fix:

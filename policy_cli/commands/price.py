@@ -13,10 +13,12 @@ import click
 
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
+from policy_cli.sources import read_json
 from policy_cli.units import dollars
 
 if TYPE_CHECKING:
     from policy_cli.pricing import Priced, Sum
+    from policy_lang.catalog import Model
 
 __all__ = ["price"]
 
@@ -28,30 +30,49 @@ _Existing = click.Path(exists=True, path_type=Path)
 @click.argument("sources", nargs=-1, required=True, type=_Existing)
 @click.option("--as-of", "day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The day whose prices to use.")
 @click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
+@click.option("--overlay", type=_Existing, help="The tenant's own catalog rows, a JSON array, laid over the shipped.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def price(sources: tuple[Path, ...], day: datetime, policies: Path | None, form: str) -> None:
+def price(sources: tuple[Path, ...], day: datetime, policies: Path | None, overlay: Path | None, form: str) -> None:
     """Price the decisions in SOURCES, receipt files or folders of them, as of another day.
 
     What served and the tokens stay what they were; folders named `outcomes` add what the calls did cost. Exits with 1
-    if an arm has no price on that day or a line cannot be read; both are left out of the sums and named.
+    if an arm has no price on that day or a line cannot be read; both are left out of the sums and named. Arms of which
+    only the list price is known are priced by it, and named.
     """
-    from policy_cli.pricing import outcome_files, price_files, price_list
+    from policy_cli.pricing import outcome_files, price_files, price_list, undated
     from policy_cli.receipts import ReceiptFileError, policies_beside, receipt_files
     from policy_lang.catalog import default_catalog
 
     names, date = list(sources), day.date().isoformat()
-    catalog = default_catalog()
+    catalog = default_catalog().overlaid(_rows(overlay)) if overlay else default_catalog()
     try:
         files, store = receipt_files(names), policies_beside(names, policies)
     except ReceiptFileError as problem:
         raise ToolError(str(problem)) from None
     result = price_files(files, outcome_files(names), store, price_list(catalog, date))
+    listed = undated(catalog, result.used, date)
     if form == "json":
-        click.echo(json.dumps({"as_of": date, "catalog": catalog.fingerprint, **asdict(result)}, sort_keys=True))
+        head = {"as_of": date, "catalog": catalog.fingerprint, "undated": listed}
+        click.echo(json.dumps(head | asdict(result), sort_keys=True))
     else:
-        say("\n".join(_lines(result, date)))
+        lines = _lines(result, date)
+        if listed:
+            lines.append(f"no dated price, so priced by the list of {catalog.as_of}: {', '.join(listed)}")
+        say("\n".join(lines))
     if result.unpriced or result.unreadable:
         sys.exit(FINDINGS)
+
+
+def _rows(overlay: Path) -> list[Model]:
+    from policy_lang.catalog import CatalogError, model_from_document
+
+    rows = read_json(overlay)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ToolError(f"`{overlay}` must hold a JSON array of catalog rows, each with `arm`, prices and the like")
+    try:
+        return [model_from_document(row) for row in rows]
+    except (CatalogError, TypeError) as problem:
+        raise ToolError(f"`{overlay}`: {problem}") from None
 
 
 def _lines(result: Priced, date: str) -> list[str]:

@@ -55,8 +55,8 @@ def _text(source: bytes) -> str:
 
 
 def _name(source: str, file: str) -> str:
-    from policy_lang.parser import parse
-    from policy_lang.syntax import Header
+    from policy_lang.text.parser import parse
+    from policy_lang.text.syntax import Header
 
     headers = [item for item in parse(source).statements if isinstance(item, Header)]
     if not headers:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from policy_cli.asking import call_options, request_of
+from policy_cli.asking import call_options, request_of, tell_task
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, NO_MODEL, ToolError
 from policy_cli.service import Service, service_options
@@ -79,9 +79,10 @@ def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> 
     from policy_lang.catalog import default_catalog
 
     compilation = compile_file(str(file))
-    if not compilation.ok:
+    if compilation.policy is None:
         click.echo(compilation.render().rstrip("\n"), err=True)
         sys.exit(FINDINGS)
+    tell_task(request, compilation.policy)
     try:
         snapshot = snapshot_of_history(read_json(history) if history else [], NOW_MS)
         return decide_locally(compilation, default_catalog(), request, snapshot)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["test_command"]
 
-Form = Literal["text", "json", "junit"]
+Form = Literal["text", "json", "github", "sarif", "junit"]
 _LOOK_AGAIN = 0.3
 
 
@@ -43,7 +43,14 @@ class _Run:
 @click.argument("files", nargs=-1, required=True)
 @click.option("--coverage", is_flag=True, help="Say which rules the tests exercise, in both outcomes.")
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes, until interrupted.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github", "sarif", "junit"]),
+    default="text",
+    show_default=True,
+    help="text for people; json, github, sarif and junit for programs.",
+)
 def test_command(files: tuple[str, ...], coverage: bool, watch: bool, form: Form) -> None:
     """Run the `test` blocks of policy FILES.
 
@@ -70,8 +77,10 @@ def _round(files: Sequence[str], coverage: bool, form: Form) -> bool:
     if untested:
         missing = 'write `test "labels go small" { given task = label  expect tier == small }`'
         raise ToolError(f"no test in {', '.join(f'`{name}`' for name in untested)}; {missing}")
-    printed = {"text": _text, "json": _json, "junit": _junit}[form](runs)
-    say(printed) if form == "text" else click.echo(printed)
+    if form == "text":
+        say(_text(runs))
+    elif printed := _json(runs) if form == "json" else _junit(runs) if form == "junit" else _reported(runs, form):
+        click.echo(printed)
     return all(run.passed for run in runs)
 
 
@@ -171,8 +180,23 @@ def _document(run: _Run) -> dict[str, Any]:
     return found
 
 
+def _reported(runs: Sequence[_Run], form: Literal["github", "sarif"]) -> str:
+    """Failures as the findings of `check` are told, besides those of the compiler."""
+    from policy_lang.reporting.formats import Findings, report
+
+    files = [
+        Findings(
+            run.compilation.filename,
+            run.compilation.text,
+            (*run.compilation.diagnostics, *(failure for row in run.tests for failure in row.failures)),
+        )
+        for run in runs
+    ]
+    return report(files, form, "test").rstrip("\n")
+
+
 def _junit(runs: Sequence[_Run]) -> str:
-    from policy_lang.junit import Case, junit
+    from policy_lang.reporting.junit import Case, junit
 
     suites: dict[str, list[Case]] = {}
     for run in runs:

@@ -19,9 +19,9 @@ from policy_cli.demo.parquet import read_rows
 from policy_cli.demo.prices import list_prices
 from policy_cli.demo.workload import compiled, policy_arms
 from policy_lang.catalog import Model, default_catalog
-from policy_lang.checker import FUTURE_WORDS
+from policy_lang.checking.checker import FUTURE_WORDS
 from policy_lang.envelope import Envelope, build_envelope
-from policy_lang.expectations import KEYWORDS
+from policy_lang.text.expectations import KEYWORDS
 from policy_lang.vocabulary import OTHER_TASK, TOOL_BUCKETS
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from policy_cli.demo.calls import PolicyText, ScenarioError
-from policy_lang.parser import parse
-from policy_lang.syntax import Header
+from policy_lang.text.parser import parse
+from policy_lang.text.syntax import Header
 
 __all__ = ["SAMPLES", "policy_texts", "sample_texts"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from policy_cli.dev.events import ACCOUNT
 from policy_cli.dev.template import REGION, Template
 
-__all__ = ["Execution", "fresh_functions", "lambda_environment"]
+__all__ = ["Execution", "fresh_functions", "heard", "lambda_environment"]
 
 _PACKAGE = "functions"
 
@@ -68,6 +69,26 @@ def fresh_functions() -> Iterator[None]:
         _taken(logging.root.manager.loggerDict, _is_powertools)
         sys.modules.update(modules)
         logging.root.manager.loggerDict.update(loggers)
+
+
+@contextmanager
+def heard(listener: Callable[[str, str], None]) -> Iterator[None]:
+    """Inside, `listener` gets every line that a function logs, with the service's name, whether it is printed or not.
+
+    Begin before the functions are imported: they take `observe` by its name.
+    """
+    observability: Any = import_module(f"{_PACKAGE}.observability")
+    observe = observability.observe
+
+    def observed(service: str, message: str, counts: Any, facts: Mapping[str, Any], **how: Any) -> None:
+        listener(service, json.dumps({"message": message, "service": service, **facts}))
+        observe(service, message, counts, facts, **how)
+
+    observability.observe = observed
+    try:
+        yield
+    finally:
+        observability.observe = observe
 
 
 def _taken(everything: dict[str, Any], wanted: Callable[[str, Any], bool]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from policy_cli.dev.template import REGION, Template, TemplateError
 __all__ = ["Resources"]
 
 # What holds data. Code, roles, rules and logs mean nothing to a process that calls the handlers itself.
-_STACKED = ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SQS::Queue")
+_STACKED = ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SQS::Queue")
 _SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - a type's name
 
 

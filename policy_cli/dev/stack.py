@@ -16,9 +16,10 @@ from uuid import UUID, uuid4
 
 from moto import mock_aws
 
+from policy_cli.dev.aws import answered_by_moto
 from policy_cli.dev.clocks import wall_clock
 from policy_cli.dev.events import HttpRequest, schedule_event, url_event
-from policy_cli.dev.execution import Execution, fresh_functions, lambda_environment
+from policy_cli.dev.execution import Execution, fresh_functions, heard, lambda_environment
 from policy_cli.dev.resources import Resources
 from policy_cli.dev.server import Answer, HttpServer
 from policy_cli.dev.sigv4 import Identity, SignatureRefused, verified
@@ -30,13 +31,20 @@ from policy_cli.dev.transactions import itemwise_transactions
 __all__ = ["DOORS", "LocalStack"]
 
 #: Which function a path belongs to. In AWS each has an address of its own.
-DOORS = {"/v1/route": "RouteFunction", "/v1/telemetry": "IngestFunction", "/v1/policies/": "PublishFunction"}
+DOORS = {
+    "/v1/route": "RouteFunction",
+    "/v1/receipts": "RouteFunction",
+    "/v1/telemetry": "IngestFunction",
+    "/v1/policies/": "PublishFunction",
+    "/v1/aliases/": "PublishFunction",
+}
 
 
 # moto, the environment and the handlers' modules are the process's own.
 _only_one = threading.Lock()
 # Asking for a queue's depth costs about as much as a message does.
 _DEPTH_ASKED_EVERY = 8
+_STREAM = "local"
 
 
 class LocalStack:
@@ -44,7 +52,8 @@ class LocalStack:
 
     clock: the time that events carry. background: threads poll queues and keep schedules as AWS would; without it they
     wait for `pump` and `run_schedules`, which is deterministic. seed: request ids, and with them decision ids, are the
-    same in every run. verbose: handlers log to standard output. One stack at a time in a process.
+    same in every run. verbose: handlers log to standard output. aws_port: serve moto to other processes there too, and
+    keep what the functions log in their log groups. One stack at a time in a process.
     """
 
     def __init__(
@@ -54,6 +63,7 @@ class LocalStack:
         background: bool = False,
         seed: int | None = None,
         port: int = 0,
+        aws_port: int | None = None,
         verbose: bool = False,
         template: Path = TEMPLATE,
     ) -> None:
@@ -61,11 +71,14 @@ class LocalStack:
         #: Set on the way out: messages that ended in a dead-letter queue, by the queue they were meant for.
         self.left: Mapping[str, int] = {}
         self._background, self._seed, self._port, self._verbose = background, seed, port, verbose
+        self._aws_port = aws_port
+        self._aws: HttpServer | None = None
         self._template = read_template(template)
         self._identities: dict[str, Identity] = {}
         self._issued: Counter[str] = Counter()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._journals: set[str] = set()
 
     def __enter__(self) -> LocalStack:
         if not _only_one.acquire(blocking=False):
@@ -77,9 +90,13 @@ class LocalStack:
             started.enter_context(itemwise_transactions())
             started.enter_context(fresh_functions())
             self.resources = Resources(self._template)
+            if self._aws_port is not None:
+                started.enter_context(heard(self._journal))
             self._execution = Execution(self._template, self.resources.variables)
             self._pollers = [self._poller(source) for source in self._template.sources]
             self._server = HttpServer(self._answer, self._port)
+            if self._aws_port is not None:
+                self._aws = HttpServer(self._answer_as_aws, self._aws_port)
             self._exit = started.pop_all()
         if self._background:
             self._start_threads()
@@ -88,6 +105,8 @@ class LocalStack:
     def __exit__(self, *_: object) -> None:
         with self._exit:
             self._server.close()
+            if self._aws is not None:
+                self._aws.close()
             self._stop.set()
             for thread in self._threads:
                 thread.join()
@@ -98,6 +117,11 @@ class LocalStack:
     def url(self) -> str:
         """Origin of all three Function URLs."""
         return self._server.url
+
+    @property
+    def aws_url(self) -> str | None:
+        """Where other processes reach the tables, queues and buckets; None without `aws_port`."""
+        return self._aws.url if self._aws is not None else None
 
     def enrol(self, name: str) -> LocalTenant:
         """Register a tenant with one HMAC key and one IAM user. ValueError for an ill-formed name."""
@@ -155,6 +179,20 @@ class LocalStack:
                 traceback.print_exc()
                 return _message(502, "Internal Server Error")
             return answer
+
+    def _answer_as_aws(self, request: HttpRequest) -> Answer:
+        with self._execution.turn:
+            return answered_by_moto(request)
+
+    def _journal(self, service: str, line: str) -> None:
+        """What a function says goes where Lambda would put it."""
+        group = f"{service.capitalize()}Logs"
+        logs, where = self.resources.client("logs"), {"logGroupName": self.resources.name(group)}
+        if service not in self._journals:
+            logs.create_log_stream(**where, logStreamName=_STREAM)
+            self._journals.add(service)
+        event = {"timestamp": self.clock(), "message": line}
+        logs.put_log_events(**where, logStreamName=_STREAM, logEvents=[event])
 
     def _make_room(self) -> None:
         """Backpressure: who would add to a long queue works it off first."""

@@ -15,7 +15,7 @@ from policy_lang.analysis.words import call_text
 from policy_lang.diagnostics import Diagnostic, Span, error
 from policy_lang.gates import Facts, evaluate, mentioned_fields
 from policy_lang.ir import Gate, Policy
-from policy_lang.outline import Outline
+from policy_lang.text.outline import Outline
 from policy_lang.vocabulary import scope_of
 
 __all__ = ["WORK_BUDGET", "unproved_fallback"]

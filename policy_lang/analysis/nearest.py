@@ -84,10 +84,19 @@ def _obstacle(rule: str, kind: Literal["gate", "where"], expr: Expr, facts: Fact
     if edits:
         return Obstacle(rule, kind, unknown, edits, "change " + " and ".join(map(str, edits)))
     if unknown:
-        return Obstacle(rule, kind, unknown, (), f"state {listed(unknown)}: what is unknown fails the rule")
+        return Obstacle(rule, kind, unknown, (), _stating(unknown))
     return Obstacle(
         rule, kind, unknown, (), "no change of one or two operands helps; remove the rule, or excuse the call"
     )
+
+
+def _stating(unknown: tuple[str, ...]) -> str:
+    """Who is to say what is unknown: the caller of a request's fields, the tenant's catalog of a model's."""
+    told = tuple(name for name in unknown if not name.startswith("model."))
+    listing = tuple(name for name in unknown if name.startswith("model."))
+    parts = [f"state {listed(told)} with the call"] if told else []
+    parts += [f"give the model's catalog row {listed(listing)}"] if listing else []
+    return f"{' and '.join(parts)}: what is unknown fails the rule"
 
 
 def _no_tier(policy: Policy, route: Route, arm: str) -> Obstacle:

@@ -3,6 +3,8 @@
 import errno
 import json
 import socket
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,9 @@ from botocore.credentials import Credentials
 from policy_client import HmacCredentials, build_envelope
 from policy_lang.envelope import envelope_to_wire
 
-POLICY = (Path(__file__).parents[2] / "samples/acme/support.policy").read_text()
+ROOT = Path(__file__).parents[2]
+STACK = "pointsman"
+POLICY = (ROOT / "samples/acme/support.policy").read_text()
 ENVELOPE = envelope_to_wire(build_envelope(task_type="label", context_tokens=900, estimated_tokens=300))
 ASKED = {"policy": "acme/support", "envelope": ENVELOPE}
 PUBLISHING = ("PublishUrl", "/v1/policies/acme/support", {"source": POLICY})
@@ -117,6 +121,53 @@ def test_poison_reaches_the_dead_letter_queue_with_its_reason(stack, eventually,
     (message,) = eventually(found, "a dead letter")
     assert message["Body"] == "not one of ours"
     assert message["MessageAttributes"]["reason"]["StringValue"] == "the message is not JSON"
+
+
+@pytest.fixture(scope="module")
+def pointsman(stack, environment):
+    """The command, as the stack's operator runs it."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "policy_cli.main", *arguments, "--stack", STACK, "--format", "json"]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
+        )
+        assert ended.returncode in (0, 1), ended.stderr
+        return ended.returncode, json.loads(ended.stdout)
+
+    return run
+
+
+def test_the_doctor_finds_the_books_balanced_and_the_poison(stack, decisions, pointsman, eventually):
+    eventually(lambda: len(stack.records("acme", "outcomes")) >= DECISIONS + 1, "outcome records in S3")
+    eventually(lambda: len(stack.records("acme", "receipts")) >= DECISIONS, "receipts in S3")
+    code, found = pointsman("doctor", "--tenant", "acme", "--markers")
+    sides = {each["identity"]: (each["left"], each["right"]) for each in found["tenants"]["acme"]["identities"]}
+    assert all(each["balanced"] for each in found["tenants"]["acme"]["identities"]), found
+    assert sides["I1"] == ({"decided": DECISIONS}, {"filed": DECISIONS})
+    assert sides["I2"][0] == {"accepted": DECISIONS + 1}
+    assert sides["I2"][1] | {"late": 0, "rejected": 0} == {
+        "applied": DECISIONS,
+        "duplicate": 1,
+        "late": 0,
+        "rejected": 0,
+    }
+    assert sides["I6"] == ({"receipts": DECISIONS}, {"byte-equal": DECISIONS})
+    assert code == (1 if found["findings"] else 0)
+    assert {each["code"] for each in found["findings"]} <= {"poison"}
+
+
+def test_dead_letters_are_redriven_and_poison_comes_back_with_its_reason(stack, pointsman, eventually):
+    stack.aws("sqs").send_message(QueueUrl=stack.outputs["RecordsDeadLetterQueueUrl"], MessageBody="not ours either")
+    before = set(pointsman("redrive", "records", "--dry-run")[1]["poison"])
+    assert len(pointsman("redrive", "records")[1]["moved"]) == 1
+
+    def returned():
+        return pointsman("redrive", "records", "--dry-run")[1]["poison"].keys() - before
+
+    (message,) = eventually(returned, "the poison to come back")
+    code, shown = pointsman("redrive", "records")
+    assert (code, shown["moved"], shown["poison"][message]) == (1, [], "the message is not JSON")
 
 
 def test_athena_counts_the_receipts(stack, decisions, eventually):

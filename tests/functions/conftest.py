@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import moto  # before any botocore session is made: importing it is what lets it answer
 import pytest
 from botocore.exceptions import ClientError
+from moto.core.models import botocore_stubber
 
 from functions.ingest import app as ingest
 from functions.learn import app as learn
@@ -17,7 +18,9 @@ from functions.publish import app as publish
 from functions.record import app as record
 from functions.route import app as route
 from functions.stores import clients
+from functions.stores.ledger import Ledger
 from functions.stores.registry import Registry
+from functions.stores.secrets import keys_from_secret
 from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
 from functions.watch import app as watch
@@ -72,7 +75,8 @@ class Wire:
         clients._session.cache_clear()
         emitter = clients._session().get_component("event_emitter")
         emitter.register_first("before-send.*.*", self._before)
-        emitter.register_last("before-send.*.*", self._after)
+        # Not `before-send.*.*`: handlers of a longer name run before those of a shorter one, and moto has the shorter.
+        emitter.register_last("before-send", self._after)
 
     def _before(self, event_name, **_):
         _, service, operation = event_name.split(".")
@@ -80,9 +84,14 @@ class Wire:
         for fault in list(self.faults):
             fault(self.calls[-1])
 
-    def _after(self, **_):
+    def _after(self, event_name, request, **passed):
         for fault in list(self.lost):
-            fault(self.calls[-1])
+            try:
+                fault(self.calls[-1])
+            except BaseException:
+                # The exception keeps botocore from asking moto, which comes last: AWS acts, and nobody hears of it.
+                botocore_stubber(event_name, request, **passed)
+                raise
 
 
 class Cloud:
@@ -96,21 +105,25 @@ class Cloud:
             passed.clear()
         self.dynamodb, self.s3, self.sqs = (clients.patient(name) for name in ("dynamodb", "s3", "sqs"))
         self.queues = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
-        for table in ("state", "statistics"):
+        for table in ("state", "statistics", "ledger"):
             self._create_table(table)
         for bucket in ("state-bucket", "records-bucket"):
             self.s3.create_bucket(Bucket=bucket)
         secret = json.dumps({"current": "k2", "keys": {"k1": "aa" * 32, "k2": "bb" * 32}})
-        self.secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString=secret)["ARN"]
+        self.keys_of_tokens = keys_from_secret(secret)
+        self.secretsmanager = clients.patient("secretsmanager")
+        self.secret = self.secretsmanager.create_secret(Name="signing", SecretString=secret)["ARN"]
         self.registry = Registry(self.dynamodb, "state")
         self.state = StateStore(self.dynamodb, self.s3, "state", "state-bucket")
         self.statistics = StatisticsStore(self.dynamodb, "statistics")
+        self.ledger = Ledger(self.dynamodb, "ledger")
         self.restart()
 
     def settings(self) -> dict[str, str]:
         return {
             "STATE_TABLE": "state",
             "STATISTICS_TABLE": "statistics",
+            "LEDGER_TABLE": "ledger",
             "STATE_BUCKET": "state-bucket",
             "RECORDS_BUCKET": "records-bucket",
             "TELEMETRY_QUEUE_URL": self.queues["telemetry"],
@@ -130,6 +143,7 @@ class Cloud:
             record.recorder,
             publish.publisher,
             watch.watcher,
+            watch.hourly,
         ):
             built.cache_clear()
 
@@ -158,6 +172,9 @@ class Cloud:
         wanted = {"policy": "acme/support", "org": "labs", "envelope": ENVELOPE} if body is None else body
         return _answer(route.handler, self.event("/v1/route", wanted, **how))
 
+    def returned(self, receipts, **how):
+        return _answer(route.handler, self.event("/v1/receipts", {"receipts": receipts}, **how))
+
     def ingest(self, records, **how):
         body = {"records": records} if isinstance(records, list) else records
         return _answer(ingest.handler, self.event("/v1/telemetry", body, **how))
@@ -165,6 +182,9 @@ class Cloud:
     def publish(self, source=POLICY, name="acme/support", **how):
         body = {"source": source} if isinstance(source, str) else source
         return _answer(publish.handler, self.event(f"/v1/policies/{name}", body, **how))
+
+    def alias(self, body, name="acme/support", **how):
+        return _answer(publish.handler, self.event(f"/v1/aliases/{name}", body, **how))
 
     def signed(self, path, body, *, key_id="acme-1", key=KEY, now=None):
         """An event that no AWS signature vouches for, with an HMAC one in its headers."""
@@ -211,6 +231,9 @@ class Cloud:
     def watch(self, **event):
         moment = datetime.fromtimestamp(self.now / 1000, UTC).isoformat().replace("+00:00", "Z")
         return watch.handler({"time": moment, **event}, None)
+
+    def hourly(self):
+        return self.watch(resources=["arn:aws:events:us-east-1:111111111111:rule/pointsman-WatchFunctionHourly-A1B2"])
 
     # --- what is left behind
 
@@ -263,16 +286,27 @@ def wire():
         return Wire()
 
 
-@pytest.fixture
-def bare(wire, monkeypatch):
-    """A deployment with one tenant and nothing published."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with moto.mock_aws():
+@pytest.fixture(scope="session")
+def deployed():
+    """Makes a deployment with two tenants and nothing published, in the moto that is active."""
+
+    def deploy(wire, monkeypatch):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         cloud = Cloud(wire)
         for name, value in cloud.settings().items():
             monkeypatch.setenv(name, value)
         cloud.registry.enrol("acme", principals=[ROLE], keys={"acme-1": KEY})
         cloud.registry.enrol("globex", principals=[FOREIGN_ROLE])
+        return cloud
+
+    return deploy
+
+
+@pytest.fixture
+def bare(wire, monkeypatch, deployed):
+    """A deployment with two tenants and nothing published."""
+    with moto.mock_aws():
+        cloud = deployed(wire, monkeypatch)
         yield cloud
         cloud.restart()
 
@@ -300,6 +334,18 @@ def failing():
         return fault
 
     return build
+
+
+@pytest.fixture
+def alerts(caplog):
+    """Kind, tenant and subject of the alerts raised since it was last asked."""
+
+    def told():
+        found = [(r.alert, r.tenant, r.subject) for r in caplog.records if r.getMessage() == "alert"]
+        caplog.clear()
+        return found
+
+    return told
 
 
 @pytest.fixture

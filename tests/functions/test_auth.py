@@ -9,6 +9,8 @@ import pytest
 from functions.ingest import app as ingest
 from functions.publish import app as publish
 from functions.route import app as route
+from functions.stores.items import encoded
+from functions.stores.keys import credential_key
 from functions.stores.registry import iam_principal
 
 DOORS = {
@@ -114,6 +116,37 @@ def test_a_known_credential_outlives_its_registry_and_an_unknown_one_does_not(cl
     cloud.now += 290_000
     assert cloud.route()[0] == 200
     assert knock(cloud.signed("/v1/route", wanted())) == (503, "registry_unavailable")
+
+
+def test_without_its_registry_a_cold_environment_asks_the_signed_copies(cloud, knock, wanted, failing):
+    cloud.watch()
+    cloud.restart()
+    cloud.faults.append(failing("dynamodb."))
+    assert knock(cloud.signed("/v1/route", wanted()))[0] == 200
+    assert knock(cloud.signed("/v1/route", wanted(), key=bytes(32))) == (401, "bad_signature")
+    assert knock(cloud.signed("/v1/route", wanted(), key_id="acme-2")) == (401, "bad_signature")
+    assert cloud.route()[0] == 200
+    stranger = "arn:aws:sts::333333333333:assumed-role/nobody/s"
+    assert knock(cloud.event("/v1/route", wanted(), principal=stranger)) == (403, "unknown_tenant")
+
+
+def test_a_copied_credential_counts_for_a_day(cloud, knock, wanted, failing):
+    cloud.watch()
+    cloud.faults.append(failing("dynamodb."))
+    for age_ms, expected in ((86_400_000, 200), (86_400_001, (503, "registry_unavailable"))):
+        cloud.restart()
+        event = cloud.event("/v1/route", wanted())
+        event["requestContext"]["timeEpoch"] = cloud.now + age_ms
+        assert knock(event) == (expected if isinstance(expected, tuple) else (200, None))
+
+
+def test_a_revoked_credential_is_gone_from_the_copies_with_the_next_look(cloud, knock, wanted, failing):
+    cloud.watch()
+    cloud.dynamodb.delete_item(TableName="state", Key=encoded(credential_key("hmac", "acme-1")))
+    cloud.watch()
+    cloud.restart()
+    cloud.faults.append(failing("dynamodb."))
+    assert knock(cloud.signed("/v1/route", wanted())) == (401, "bad_signature")
 
 
 def test_credentials_are_read_again_after_five_minutes(cloud):

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from functions.learn import app as learn
+from policy_engine.accounts import exploration
 from policy_engine.settlement import OUTCOME_LIMIT_MS, QUALITY_LIMIT_MS
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
 
@@ -180,8 +181,10 @@ def test_exploration_is_paid_for_in_the_same_transaction(cloud, decisions, tell,
     cloud.record()
     ids = {reply["decision_id"] for reply in explored}
     paid = sum(found["cost_nanodollars"] for found in cloud.outcomes().values() if found["decision_id"] in ids)
-    assert cloud.statistics.spent("acme", cloud.now) == {"labelling": paid}
-    assert cloud.statistics.spent("acme", cloud.now + DAY) == {}
+    expected = sum(reply["expected_cost_nanodollars"] for reply in explored)
+    key = exploration("labelling").key(cloud.now)
+    assert cloud.statistics.settled("acme", cloud.now) == {key: paid - expected}
+    assert cloud.statistics.settled("acme", cloud.now + 32 * DAY) == {}
 
 
 def test_a_batch_is_grouped_by_cell_and_kept_within_a_transactions_limit(cloud, tell, report):
@@ -295,12 +298,14 @@ def test_without_signing_keys_messages_come_again(cloud, decisions, tell, report
     assert cloud.learn(messages) == []
 
 
-def test_a_caller_fault_leaves_a_record_and_no_statistics(cloud, decisions, tell, report):
-    (reply,) = decisions(1)
-    cloud.learn(tell(report(reply, "cancelled")))
+def test_a_caller_fault_leaves_a_record_and_nothing_but_its_cost_in_the_statistics(cloud, decisions, tell, report):
+    free, paid = decisions(2)
+    untold = {name: value for name, value in report(free, "caller_error").items() if not name.endswith("_tokens")}
+    cloud.learn(tell(untold, report(paid, "cancelled")))
     cloud.record()
-    assert cloud.states() == {"applied": 1}
-    assert list(cloud.statistics.cells("acme")) == []
+    assert cloud.states() == {"applied": 2}
+    (row,) = cloud.statistics.cells("acme")
+    assert row.sums == {"k": sum(found.get("cost_nanodollars", 0) for found in cloud.outcomes().values())}
 
 
 def _claims(number, now):

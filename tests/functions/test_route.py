@@ -13,14 +13,21 @@ import pytest
 
 from functions.route import app as route
 from functions.stores.state import Revision
-from policy_engine.receipt import open_sealed
+from policy_engine.receipt import open_sealed, signed_receipt
 from policy_engine.replay import replay
 from policy_engine.state import with_overlay
 from policy_lang.catalog import Model, default_catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
-COLD = ["dynamodb.GetItem", "dynamodb.GetItem", "s3.GetObject", "secrets-manager.GetSecretValue", "sqs.SendMessage"]
+COLD = [
+    "dynamodb.GetItem",
+    "dynamodb.GetItem",
+    "s3.GetObject",
+    "secrets-manager.GetSecretValue",
+    "dynamodb.UpdateItem",
+    "sqs.SendMessage",
+]
 
 
 def test_a_decision_is_served_with_its_plan_and_token(cloud):
@@ -48,7 +55,7 @@ def test_the_same_event_gives_the_same_answer_in_every_environment(cloud, wanted
     assert route.handler(event, None) == first
 
 
-def test_a_request_costs_one_aws_call_when_warm_and_five_when_cold(cloud):
+def test_a_request_costs_one_aws_call_when_warm_and_six_when_cold(cloud):
     cloud.route()
     assert cloud.calls == COLD
     cloud.calls.clear()
@@ -56,17 +63,20 @@ def test_a_request_costs_one_aws_call_when_warm_and_five_when_cold(cloud):
     assert cloud.calls == ["sqs.SendMessage"]
 
 
-def test_an_expired_state_costs_one_more_call_or_two_when_it_moved(cloud, policy_text):
+def test_an_expired_state_costs_one_more_call_or_two_when_it_moved_and_a_lease_then_waits(cloud, policy_text):
     cloud.route()
     cloud.now += 31_000
     cloud.calls.clear()
     cloud.route()
-    assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage"]
+    assert cloud.calls == ["dynamodb.GetItem", "dynamodb.UpdateItem", "sqs.SendMessage"]
     cloud.publish(policy_text.replace("90% proven", "80% proven"))
     cloud.now += 31_000
     cloud.calls.clear()
     cloud.route()
     assert cloud.calls == ["dynamodb.GetItem", "s3.GetObject", "sqs.SendMessage"]
+    cloud.calls.clear()
+    cloud.route()
+    assert cloud.calls == ["dynamodb.UpdateItem", "sqs.SendMessage"]
 
 
 def test_a_published_policy_is_served_once_the_cached_one_is_old(cloud, policy_text):
@@ -224,7 +234,7 @@ BAD_BODIES = {
     "no envelope": ('{"policy":"a"}', 400, "missing_field"),
     "both policy and ir": ('{"policy":"a","ir":{}}', 400, "missing_field"),
     "one mebibyte": ('{"policy":"' + "a" * 1_048_576 + '"}', 413, "body_too_large"),
-    "a lone surrogate": ('{"policy":"\\ud800","envelope":{}}', 400, "invalid_envelope"),
+    "a lone surrogate": ('{"policy":"\\ud800","envelope":{}}', 400, "invalid_field"),
     "bytes that are no text": ("\ud800", 400, "malformed_json"),
 }
 
@@ -301,16 +311,16 @@ def test_a_source_that_is_down_is_not_asked_by_every_request(cloud, failing):
     assert cloud.calls == ["sqs.SendMessage"]
 
 
-def test_state_older_than_five_minutes_does_not_serve(cloud, failing):
+def test_state_older_than_five_minutes_does_not_serve_without_its_copy(cloud, failing):
     cloud.route()
-    cloud.faults.append(failing("dynamodb."))
+    cloud.faults.append(failing("dynamodb.", "s3."))
     cloud.now += 301_000
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "state_unavailable")
 
 
-def test_a_cold_environment_without_its_tables_says_so(cloud, failing):
-    cloud.faults.append(failing("dynamodb."))
+def test_a_cold_environment_without_its_tables_and_copies_says_so(cloud, failing):
+    cloud.faults.append(failing("dynamodb.", "s3."))
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "registry_unavailable")
 
@@ -332,10 +342,10 @@ def test_a_receipt_that_finds_its_queue_down_is_spooled_and_drained_later(cloud,
     cloud.faults.append(failing("sqs."))
     status, reply = cloud.route()
     assert status == 200
-    assert cloud.keys("records-bucket") == [f"acme/spool/{reply['decision_id']}.json"]
+    assert cloud.keys("state-bucket", "_passing/spool/") == [f"_passing/spool/acme/{reply['decision_id']}.json"]
     cloud.faults.clear()
     assert cloud.watch()["drained"] == 1
-    assert cloud.keys("records-bucket") == []
+    assert cloud.keys("state-bucket", "_passing/spool/") == cloud.keys("records-bucket") == []
     assert cloud.record() == []
     assert [open_sealed(line)["circumstances"]["decision_id"] for line in cloud.filed("receipts")] == [
         reply["decision_id"]
@@ -347,6 +357,67 @@ def test_no_reply_leaves_when_a_receipt_can_be_kept_nowhere(cloud, failing):
     cloud.faults.append(failing("sqs.", "s3."))
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "receipt_unavailable")
+
+
+@pytest.fixture
+def carried(cloud, wanted, failing):
+    """The reply to a caller who offered to carry the receipt while it could be kept nowhere."""
+    cloud.route()
+    cloud.take("records")
+    cloud.faults.append(failing("sqs.", "s3."))
+
+    def ask(**fields):
+        return cloud.route(wanted(carry_receipt=True, **fields))
+
+    return ask
+
+
+def test_a_receipt_that_can_be_kept_nowhere_is_handed_to_a_caller_who_offered_to_carry_it(cloud, carried):
+    status, reply = carried()
+    assert status == 200
+    line = signed_receipt(reply["receipt"], cloud.keys_of_tokens)
+    assert open_sealed(line)["circumstances"]["decision_id"] == reply["decision_id"]
+    cloud.faults.clear()
+    for _ in range(2):
+        assert cloud.returned([reply["receipt"]]) == (202, {"accepted": 1})
+    cloud.record()
+    assert set(cloud.filed("receipts")) == {line}
+
+
+def test_a_refusal_is_carried_like_any_other_decision(cloud, carried):
+    status, reply = carried(org="frozen")
+    assert (status, reply["error"]["code"]) == (422, "no_candidates")
+    cloud.faults.clear()
+    assert cloud.returned([reply["error"]["receipt"]])[0] == 202
+    cloud.record()
+    assert len(cloud.filed("receipts")) == 1
+
+
+def test_a_receipt_that_is_durable_is_handed_to_nobody(cloud, wanted):
+    assert "receipt" not in cloud.route(wanted(carry_receipt=True))[1]
+
+
+def test_carried_receipts_that_still_find_no_place_are_to_be_carried_on(cloud, carried):
+    reply = carried()[1]
+    assert cloud.returned([reply["receipt"]])[1]["error"]["code"] == "receipt_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("change", "principal", "status", "code"),
+    [
+        (lambda receipt: receipt[:-2] + "AA", None, 400, "invalid_receipt"),
+        (lambda receipt: "receipt.k9." + receipt.partition(".k2.")[2], None, 400, "invalid_receipt"),
+        (lambda receipt: receipt, "arn:aws:sts::222222222222:assumed-role/globex-app/s", 403, "foreign_receipt"),
+        (lambda receipt: receipt.removeprefix("receipt."), None, 400, "invalid_field"),
+        (lambda receipt: [receipt], None, 400, "invalid_field"),
+    ],
+)
+def test_only_what_was_signed_for_a_tenant_is_taken_back(cloud, carried, change, principal, status, code):
+    receipt = carried()[1]["receipt"]
+    cloud.faults.clear()
+    found, document = cloud.returned([change(receipt)], **({"principal": principal} if principal else {}))
+    assert (found, document["error"]["code"]) == (status, code)
+    assert cloud.take("records") == []
 
 
 def test_route_starts_without_the_libraries_it_does_not_need():

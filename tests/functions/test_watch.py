@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from functions.stores.errors import StoreError
@@ -73,3 +75,51 @@ def test_one_tenants_trouble_does_not_keep_the_others_waiting(learned, failing):
     assert outage.value.cause == "AccessDenied"
     assert learned.state.current("aaa").version == 0
     assert learned.state.current("acme").version == 2
+
+
+def test_an_arm_that_got_worse_is_told_of_with_its_ids(cloud, report, alerts, capsys):
+    """Two hundred good outcomes, a look, sixty bad ones, a look."""
+
+    def told(outcome, calls):
+        replies = []
+        while len(replies) < calls:
+            reply = cloud.route()[1]
+            replies += [reply] if reply["arm"] == "anthropic/claude-sonnet-4-5" else []
+        cloud.ingest([report(reply, outcome) for reply in replies])
+        cloud.learn(cloud.take("telemetry"))
+        cloud.take("records")
+        cloud.now += 60_000
+        cloud.watch()
+
+    told("ok", 100)
+    assert alerts() == []
+    capsys.readouterr()
+    told("wrong", 25)
+    assert alerts() == [("arm_degraded", "acme", "anthropic/claude-sonnet-4-5")]
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"ArmsDegraded"' in line]
+    assert [found["ArmsDegraded"] for found in metrics] == [[1.0]]
+
+
+def test_a_tenant_whose_snapshot_cannot_be_renewed_for_five_minutes_is_told_of(learned, failing, alerts):
+    learned.watch()
+    learned.faults.append(failing("dynamodb.TransactWriteItems", "dynamodb.Query", after=1))
+    told = []
+    for _ in range(6):
+        learned.now += 60_000
+        with pytest.raises(StoreError):
+            learned.watch()
+        learned.faults.clear()
+        learned.faults.append(failing("dynamodb.Query", after=1))
+        told.append({alert for alert in alerts() if alert[1] == "acme"})
+    assert told == [set()] * 4 + [{("snapshot_stale", "acme", "acme")}] * 2
+
+
+def test_what_an_hour_brings_is_told_by_the_name_of_its_rule(learned):
+    assert "swept" in learned.hourly()
+    assert "versions" in learned.watch(resources=["arn:aws:events:us-east-1:1:rule/p-WatchFunctionEveryMinute-X"])
+
+
+def test_a_look_at_a_tenant_that_is_not_enrolled_is_an_error(learned):
+    with pytest.raises(ValueError, match="no tenant `stranger` is enrolled"):
+        learned.watch(tenant="stranger")
+    assert learned.watch(tenant="acme")["versions"] == {"acme": 2}

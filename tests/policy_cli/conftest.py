@@ -142,7 +142,7 @@ def service(monkeypatch) -> Iterator[str]:
                 context["requestId"] = "request-1"
                 headers = dict(self.headers.items())
                 event = {"rawPath": self.path, "headers": headers, "requestContext": context, "body": body}
-                answer = handlers["publish" if "policies" in self.path else "route"](event, None)
+                answer = handlers["route" if self.path == "/v1/route" else "publish"](event, None)
                 self.send_response(answer["statusCode"])
                 self.end_headers()
                 self.wfile.write(answer["body"].encode())
@@ -178,14 +178,12 @@ def _deployed(monkeypatch) -> dict[str, Callable]:
         AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
         BillingMode="PAY_PER_REQUEST",
     )
-    for bucket in ("state-bucket", "records-bucket"):
-        clients.patient("s3").create_bucket(Bucket=bucket)
+    clients.patient("s3").create_bucket(Bucket="state-bucket")
     queue = clients.patient("sqs").create_queue(QueueName="records")["QueueUrl"]
     secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString="a plain secret")["ARN"]
     settings = {
         "STATE_TABLE": "state",
         "STATE_BUCKET": "state-bucket",
-        "RECORDS_BUCKET": "records-bucket",
         "RECORDS_QUEUE_URL": queue,
         "SIGNING_SECRET_ARN": secret,
         "STATE_MAX_AGE_MS": "0",

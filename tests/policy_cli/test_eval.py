@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from policy_cli.history import snapshot_of_history
 from policy_cli.local import NOW_MS
 from policy_engine.snapshot import snapshot_document
@@ -63,3 +65,36 @@ def test_no_candidate_is_exit_code_3_and_bad_calls_are_2(run):
     for wrong in ((), ("[1]",), ("{",), ('{"task_type": "Label"}',), ("{}", "--task", "label")):
         assert run("eval", ACME, *wrong).exit_code == 2, wrong
     assert run("eval", ACME, "--task", "label", "--attribute", "plan").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (
+            ("--candidate", "gtp-5.5"),
+            "`--candidate gtp-5.5` is no arm id such as openai/gpt-5-mini, nor a model's name",
+        ),
+        (("--candidate", "openai/"), "`--candidate openai/` is no arm id"),
+        (("--attribute", "plan"), "`--attribute plan` is not NAME=VALUE"),
+        (("--attribute", "plan=Gold!"), "`Gold!` in `--attribute plan=Gold!` is not a name: lower-case letters"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_what_can(run, option, told):
+    done = run("eval", ACME, "--task", "label", *option)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_a_candidate_may_go_by_its_models_name(run):
+    ask = ("eval", ACME, "--task", "label", "--format", "json", "--candidate")
+    by_name, by_arm = run(*ask, "claude-haiku-4-5"), run(*ask, "anthropic/claude-haiku-4-5")
+    assert by_name.exit_code == by_arm.exit_code == 0
+    assert by_name.stdout == by_arm.stdout
+
+
+def test_a_task_that_the_policy_does_not_declare_is_told_on_standard_error(run, policy_file):
+    for command in (("eval", policy_file), ("route", "--file", policy_file)):
+        done = run(*command, "--task", "lable", "--format", "json")
+        assert json.loads(done.stdout)["route"] == "general"
+        assert "the policy declares no task `lable`, so it counts as `other`; did you mean `label`?" in done.stderr
+        assert run(*command, "--task", "label").stderr == ""

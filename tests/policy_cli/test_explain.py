@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from policy_cli.explaining import explain_reply
 from policy_cli.units import dollars, operand
 
 
@@ -94,7 +95,7 @@ def test_why_not_names_each_obstacle_and_the_nearest_change(run, write, policy_t
     assert done.stdout.splitlines() == [
         "openai/gpt-5.5 cannot serve this call, by route labelling",
         '- the gate "PII stays in the EU" (line 6), model.region unknown',
-        "  state `model.region`: what is unknown fails the rule",
+        "  give the model's catalog row `model.region`: what is unknown fails the rule",
         '- the gate "price ceiling" (line 3)',
         "  change `model.price_out <= $15/Mtok` to `model.price_out <= $30/Mtok`",
         "- the tiers that the route uses (line 7)",
@@ -125,3 +126,42 @@ def test_a_question_without_its_parts_is_refused(run, policy_file, arguments, sa
     done = run("explain", *(argument.format(file=policy_file) for argument in arguments))
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (
+            {
+                "state": "warn",
+                "scope": "org",
+                "name": "growth",
+                "limit": 4 * 10**9,
+                "unit": "nanodollars",
+                "period": "day",
+            },
+            ["budget    warn: org growth, $4.00 a day"],
+        ),
+        (
+            {"state": "degrade", "scope": "tenant", "limit": 2_000_000, "unit": "tokens", "period": "month"},
+            ["budget    degrade: tenant, 2,000,000 tokens a month"],
+        ),
+        (
+            {"state": "within", "pace_ppm": 250_000},
+            ["pacing    a budget is ahead of its period: a dollar counts for 1.25"],
+        ),
+        ({"state": "within"}, []),
+    ],
+)
+def test_a_budget_that_had_a_say_is_told(verdict, says):
+    reply = {"decision_id": "0" * 32, "budget": verdict, "route": "r", "status": "denied", "candidates": []}
+    told = explain_reply(reply).splitlines()
+    assert told[1 : 1 + len(says)] == says
+    assert "result    denied: a budget that covers this call is used up" in told
+
+
+def test_a_page_is_told_to_programs_too(run):
+    page = json.loads(run("explain", "P308", "--format", "json").stdout)
+    assert page["code"] == "P308"
+    assert page["title"]
+    assert run("explain", "P308").stdout == f"P308 {page['title']}\n\n{page['text']}\n"

@@ -46,3 +46,12 @@ def test_line_ends_of_the_file_are_kept(run, write):
     path = write(UNTIDY.replace("\n", "\r\n"))
     run("fmt", path)
     assert path.read_bytes() == TIDY.replace("\n", "\r\n").encode()
+
+
+def test_a_file_without_a_policy_is_told_as_check_tells_it(run, write):
+    for text in ("", "\n \n"):
+        path = write(text)
+        laid, checked = run("fmt", path), run("check", path)
+        assert (laid.exit_code, checked.exit_code) == (1, 1)
+        assert "error P201: the header is missing" in laid.stderr
+        assert path.read_text() == text

@@ -7,8 +7,8 @@ import pytest
 from policy_cli.commands.new import PRESETS, preset
 from policy_lang.catalog import default_catalog
 from policy_lang.compiler import compile_policy
-from policy_lang.formatter import format_policy
 from policy_lang.lint import lint
+from policy_lang.text.formatter import format_policy
 
 
 @pytest.mark.parametrize("which", PRESETS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from policy_cli.pricing import price_files, price_list
 from policy_cli.receipts import policies_beside, receipt_files, receipt_lines
 from policy_engine.receipt import open_sealed
-from policy_lang.catalog import Catalog, Prices, default_catalog
+from policy_lang.catalog import Catalog, Prices, default_catalog, model_document
 
 PAGE = Path(__file__).parents[2] / "docs" / "receipts.md"
 
@@ -170,3 +170,42 @@ def test_the_page_on_receipts_shows_what_happens(run, outcomes, monkeypatch):
                 line,
                 done.stdout,
             )
+
+
+def test_arms_of_which_only_the_list_price_is_known_are_named(run, receipts):
+    done = run("price", "--as-of", "2020-01-01", receipts)
+    listed = default_catalog().as_of
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("no dated price"))
+    named = json.loads(run("price", "--as-of", "2020-01-01", receipts, "--format", "json").stdout)["undated"]
+    assert line == f"no dated price, so priced by the list of {listed}: {', '.join(named)}"
+    assert named
+    assert not set(named) & set(default_catalog().schedule)
+    assert "no dated price" not in run("price", "--as-of", listed, receipts).stdout
+
+
+def test_a_tenants_own_rows_are_laid_over_the_catalog(run, receipts, tmp_path):
+    ask = ("price", "--as-of", default_catalog().as_of, receipts, "--format", "json")
+    before = json.loads(run(*ask).stdout)
+    arms = sorted(before["used"])
+    rows = [model_document(replace(default_catalog().models[arm], price_in=0, price_out=0)) for arm in arms]
+    bare = [{**row, "tiers": [], "batch": []} for row in rows]
+    (tmp_path / "own.json").write_text(json.dumps(bare))
+    after = json.loads(run(*ask, "--overlay", tmp_path / "own.json").stdout)
+    assert before["expected"]["repriced"] > 0 == after["expected"]["repriced"]
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '[{"arm": "a/b"}]', '[{"arm": "a/b", "price_in": 1, "price_out": -1}]'])
+def test_an_overlay_that_holds_no_rows_is_refused(run, receipts, tmp_path, text):
+    (tmp_path / "own.json").write_text(text)
+    done = run("price", "--as-of", "2026-11-01", receipts, "--overlay", tmp_path / "own.json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "own.json" in done.stderr
+
+
+def test_what_has_no_price_is_told_to_programs_too(run, receipts):
+    """Seen after a name with a price was left out: a counter of names is no JSON object once `asdict` has copied it."""
+    arms = sorted(json.loads(run("price", "--as-of", "2026-11-01", receipts, "--format", "json").stdout)["used"])
+    models = {arm: model for arm, model in default_catalog().models.items() if arm != arms[0]}
+    found = json.loads(json.dumps(asdict(priced(receipts, models))))
+    assert set(found["unpriced"]) == {arms[0]}
+    assert set(found["used"]) == set(arms[1:])

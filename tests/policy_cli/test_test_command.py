@@ -97,3 +97,14 @@ def test_watch_runs_again_when_a_file_changes_and_ends_on_an_interrupt(write):
     assert "1 passed, 0 failed" in printed
     assert "0 passed, 1 failed" in printed
     assert process.returncode == 130
+
+
+def test_programs_read_failures_as_they_read_the_findings_of_check(run, write):
+    path = write(FAILING)
+    github = run("test", path, "--format", "github")
+    assert (github.exit_code, github.stdout.count("\n")) == (1, 1)
+    assert github.stdout.startswith(f"::error title=pointsman (P801),file={path},line=8,")
+    (found,) = json.loads(run("test", path, "--format", "sarif").stdout)["runs"]
+    assert [(row["ruleId"], row["level"]) for row in found["results"]] == [("P801", "error")]
+    passed = run("test", write(PASSING), "--format", "github")
+    assert (passed.exit_code, passed.stdout) == (0, "")

@@ -26,6 +26,7 @@ REPLY: dict[str, Any] = {
     "explored": False,
     "fingerprints": {},
     "floor": "cleared",
+    "mode": "live",
     "model": "claude-haiku-4-5",
     "plan": [
         {

@@ -133,6 +133,34 @@ def test_a_slow_service_is_given_up_after_the_read_timeout(service, reply_docume
         client.route(policy="a", envelope=ENVELOPE)
 
 
+def test_a_receipt_that_the_service_could_not_keep_is_carried_and_submitted_until_it_is_taken(
+    service, reply_document, eventually
+):
+    receipt = "receipt.k1.eyJoYXNoIjoi.mac-mac"
+    service.answer(200, {**reply_document, "receipt": receipt})
+    service.answer(422, {"error": {"code": "no_candidates", "message": "none", "receipt": receipt}})
+    service.answer(503, {"error": {"code": "receipt_unavailable", "message": "later"}})
+    service.answer(202, {"accepted": 2})
+    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, batch_age=0.05) as client:
+        client.route(envelope=ENVELOPE, policy="acme/support")
+        with pytest.raises(NoCandidates):
+            client.route(envelope=ENVELOPE, policy="acme/support")
+        assert eventually(lambda: client.carried().accepted == 2)
+    asked = [(path, json.loads(body)) for path, _, body in service.asked]
+    assert [document.get("carry_receipt") for _, document in asked[:2]] == [True, True]
+    assert asked[2:] == [("/v1/receipts", {"receipts": [receipt, receipt]})] * 2
+
+
+def test_carried_receipts_outlive_the_process_in_a_spill_file_of_their_own(service, reply_document, tmp_path):
+    spill = tmp_path / "spill"
+    service.answer(200, {**reply_document, "receipt": "receipt.k1.e30.mac"})
+    service.answer(503, {"error": {"code": "receipt_unavailable", "message": "later"}})
+    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, spill=spill, exit_flush=0.1) as client:
+        client.route(envelope=ENVELOPE, policy="acme/support")
+    assert (tmp_path / "spill.receipts").read_text() == '"receipt.k1.e30.mac"\n'
+    assert not spill.exists()
+
+
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://host/?q=1"])
 def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
     with pytest.raises(ValueError, match="http"):
@@ -155,6 +183,8 @@ def test_the_public_names_are_these():
         "SigV4Credentials",
         "TelemetryStats",
         "build_envelope",
+        "span_attributes",
+        "span_name",
     ]
 
 

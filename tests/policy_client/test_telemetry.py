@@ -33,10 +33,10 @@ def test_records_arrive_in_batches_that_the_service_admits(service, reply):
             assert client.telemetry(reply, hop=hop % 2, input_tokens=10, output_tokens=3, latency_ms=400, quality=0.5)
         assert client.flush(5)
         assert client.stats() == TelemetryStats(queued=25, accepted=25)
-    sizes = [len(parse_telemetry(body)) for _, _, body in service.asked]
+    sizes = [len(parse_telemetry(body).records) for _, _, body in service.asked]
     assert sum(sizes) == 25
     assert max(sizes) == 10
-    first, second = parse_telemetry(service.asked[0][2])[:2]
+    first, second = parse_telemetry(service.asked[0][2]).records[:2]
     assert (first.arm, first.hop, first.quality_ppm) == (reply.plan[0].arm, 0, 500_000)
     assert (second.arm, second.hop) == (reply.plan[1].arm, 1)
 
@@ -53,7 +53,7 @@ def test_a_batch_that_is_not_full_leaves_once_it_is_old_enough(service, reply, e
     [
         ({"outcome": "fine"}, "`outcome` must be one of ok, wrong"),
         ({"hop": 7}, "`arm` must be given"),
-        ({"hop": -1}, "`arm` must be given"),
+        ({"hop": -1}, "`hop` must be an integer"),
         ({"hop": "first"}, "TypeError"),
         ({"latency_ms": 1.5}, "`latency_ms` must be an integer"),
         ({"quality": 2}, "`quality` must be a number between 0 and 1"),

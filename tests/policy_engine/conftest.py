@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import Phase, settings
 
 from policy_engine.snapshot import build_snapshot
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums
@@ -41,6 +44,11 @@ GENERAL = Route(
     (PickTerm("best_value", value_nanodollars=13_300_000),),
     explore=Explore(50_000),
 )
+
+# For `bench/seeded_bugs.py`: whether a bug is caught, not by how small an example.
+settings.register_profile("first failure", phases=(Phase.explicit, Phase.generate), derandomize=True)
+if os.environ.get("POINTSMAN_FIRST_FAILURE"):
+    settings.load_profile("first failure")
 
 
 @pytest.fixture

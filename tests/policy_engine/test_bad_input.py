@@ -26,7 +26,7 @@ from policy_lang.admission import AdmissionError, admit, policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, CatalogError, Model, Prices, model_document, model_from_document
 from policy_lang.fingerprint import ir_document, policy_fingerprint
-from policy_lang.ir import PPM, Floor
+from policy_lang.ir import PPM, Floor, Tier
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -207,7 +207,7 @@ class TestCandidates:
         request = request_for("label")
         decision = decide(request, table, EMPTY, circumstances())
         assert decision.warnings == ("baseline_absent",)
-        assert decision.cell.outlook.baseline.arm == "b/strong"
+        assert decision.cell.outlook.baseline.model.arm == "b/strong"
         line = seal(receipt_body(request, decision, EMPTY))
         assert replay(line, {policy_fingerprint(named): (named, LINES)}).equal
 
@@ -232,15 +232,41 @@ class TestFloorsNobodyClears:
         assert (decision.arm, decision.floor, decision.plan[0].role) == ("b/strong", state, "until_proven")
         assert decision.confidence_ppm == 0
 
-    def test_without_an_until_proven_arm_the_strongest_serves_and_its_state_is_told(
-        self, policy, catalog, request_for, learned
+    BAD = 5, 500
+    WORSE = 1, 500
+
+    @pytest.mark.parametrize(
+        ("until", "counts", "served"),
+        [
+            # The strongest that may still prove it, never one that has failed.
+            (None, {"b/strong": BAD, "c/blank": BAD}, ("b/plain", "unproven", "until_proven")),
+            # All of the route have failed: the first fallback that has not.
+            (None, {"b/strong": BAD, "c/blank": BAD, "b/plain": BAD}, ("a/cheap", "unproven", "fallback")),
+            # All of everything: the least bad, wherever it stands.
+            (
+                None,
+                {"b/strong": WORSE, "c/blank": BAD, "b/plain": WORSE, "a/cheap": WORSE},
+                ("c/blank", "failed", "until_proven"),
+            ),
+            (
+                None,
+                {"b/strong": WORSE, "c/blank": WORSE, "b/plain": WORSE, "a/cheap": BAD},
+                ("a/cheap", "failed", "fallback"),
+            ),
+            # Whom the policy names serves until one has cleared, whatever became of it.
+            ("b/strong", {"b/strong": WORSE, "c/blank": BAD}, ("b/strong", "failed", "until_proven")),
+        ],
+    )
+    def test_a_failed_arm_serves_only_where_the_policy_names_it_or_all_have_failed(
+        self, policy, catalog, request_for, learned, until, counts, served
     ):
-        route = replace(policy.routes[0], until_proven=None, use=("large",))
-        table = compile_table(replace(policy, routes=(route,)), catalog)
-        snapshot = learned(("label", "b/strong", 5, 500))
-        decision = decide(request_for("label"), table, snapshot, circumstances(degraded=True))
-        assert (decision.arm, decision.floor) == ("b/strong", "failed")
-        assert [step.arm for step in decision.plan] == ["b/strong", "b/plain", "a/cheap"]
+        tiers = (Tier("route", ("b/strong", "b/plain", "c/blank")),)
+        floors = (Floor("success", 900_000, 900_000),)
+        route = replace(policy.default, use=("route",), floors=floors, until_proven=until, explore=None)
+        named = replace(policy, tiers=tiers, routes=(), default=route, fallback=("b/plain", "a/cheap"))
+        snapshot = learned(*(("label", arm, *count) for arm, count in counts.items()))
+        decision = decide(request_for("label"), compile_table(named, catalog), snapshot, circumstances(degraded=True))
+        assert (decision.arm, decision.floor, decision.plan[0].role) == served
 
 
 class TestPrices:

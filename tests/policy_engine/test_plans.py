@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policy_engine.budgets import BudgetReading, judge_budgets
 from policy_engine.costs import Usage, call_cost, expected_usage, prefix_cost
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.lanes import LIVE, Lane, assign
 from policy_engine.pins import Pin, mint_pin, verify_pin
+from policy_engine.receipt import receipt_body
 from policy_engine.snapshot import EMPTY, PRIOR, Estimate
 from policy_engine.table import compile_table
 from policy_engine.token import SigningKeys, TokenError
+from policy_engine.wire import RouteRequest
 from policy_lang.catalog import Model, Prices
 from policy_lang.envelope import build_envelope
-from policy_lang.ir import PPM, Budget, Canary, Cascade, Check, OnOutcome, Parameter
+from policy_lang.ir import PPM, And, Budget, Canary, Cascade, Check, Floor, OnOutcome, Parameter, Policy, Route, Tier
 
 NOW = 1_790_000_000_000
 KEYS = SigningKeys("k1", {"k1": b"k" * 32})
@@ -66,6 +71,36 @@ class TestCascade:
         cheap = decision.cell.outlook.options[cascade.steps[0].arm]
         assert cascade.break_even_ppm > cheap.estimate.success_ppm or cascade.pays
         assert decision.plan[0].role == ("cascade" if cascade.pays else "direct")
+
+    FLOOR = (Floor("success", 800_000, 900_000),)
+    PROVEN, FAILED, UNKNOWN = (300, 3), (20, 300), (0, 0)
+
+    @pytest.mark.parametrize(
+        ("cheap", "strong", "until", "plan"),
+        [
+            (PROVEN, PROVEN, None, [("a/cheap", "cascade", "cleared"), ("b/strong", "cascade", "cleared")]),
+            # No check on an answer stands in for a proof of the model: the strong one serves, the cheap is explored.
+            (UNKNOWN, PROVEN, None, [("b/strong", "pick", "cleared")]),
+            (UNKNOWN, UNKNOWN, "b/strong", [("b/strong", "until_proven", "unproven")]),
+            (FAILED, PROVEN, None, [("b/strong", "pick", "cleared")]),
+            # Above a proven arm stands whoever would serve alone until one is proven.
+            (PROVEN, UNKNOWN, None, [("a/cheap", "cascade", "cleared"), ("b/strong", "cascade", "unproven")]),
+            (PROVEN, UNKNOWN, "b/strong", [("a/cheap", "cascade", "cleared"), ("b/strong", "cascade", "unproven")]),
+            (PROVEN, FAILED, None, [("a/cheap", "pick", "cleared")]),
+        ],
+    )
+    def test_under_a_floor_only_proven_arms_climb(self, changed, request_for, learned, cheap, strong, until, plan):
+        table = changed(
+            {"tiers": (Tier("large", ("b/strong",)), Tier("small", ("a/cheap",)))},
+            use=(),
+            cascade=CASCADE,
+            floors=self.FLOOR,
+            until_proven=until,
+        )
+        snapshot = learned(("other", "a/cheap", *cheap), ("other", "b/strong", *strong))
+        decision = decide(request_for("other"), table, snapshot, circumstances())
+        assert [(step.arm, step.role, step.floor) for step in decision.plan[: len(plan)]] == plan
+        assert all(step.role != "cascade" for step in decision.plan[len(plan) :])
 
 
 class TestBudgets:
@@ -156,6 +191,35 @@ class TestLanes:
     def test_the_lane_enters_the_propensity_of_the_plan(self, table, request_for):
         decision = decide(request_for("label"), table, EMPTY, circumstances(lane=Lane("acme/next", 50_000)))
         assert decision.propensity_ppm == decision.claims().propensity_ppm == 50_000
+
+    def test_what_happened_had_a_chance_however_many_draws_it_took(self, table, request_for):
+        """1 % support in a lane of 1 ppm: the product is less than half a millionth."""
+        lane = Lane("acme/next", 1)
+        explored = [
+            decision
+            for number in range(200)
+            if (
+                decision := decide(request_for("label"), table, EMPTY, circumstances(number, lane=lane, degraded=False))
+            )
+            and decision.explored
+        ]
+        assert explored
+        assert {decision.propensity_ppm for decision in explored} == {1}
+        receipt = json.loads(receipt_body(request_for("label"), explored[0], EMPTY))
+        factors = receipt["decision"]["propensity_ppm"], receipt["circumstances"]["lane"]["propensity_ppm"]
+        assert factors == (dict(explored[0].cell.outlook.odds)[explored[0].arm], 1)
+
+    @given(st.lists(st.integers(1, 250_000), max_size=3), st.integers(0, 10**6))
+    def test_the_lanes_of_a_policy_sum_to_a_million(self, shares, salt):
+        canaries = tuple(Canary(f"acme/c{n}", share, "call", 30_000) for n, share in enumerate(shares))
+        carrying = Policy("p", ("label",), (), (), (), Route("r", And(()), (), ()), (), canaries=canaries)
+        request = RouteRequest(build_envelope(task_type="label", context_tokens=1, estimated_tokens=1))
+        lanes = {assign(carrying, request, f"{salt}-{number}", NOW, ()) for number in range(300)}
+        of = {lane.policy: lane.propensity_ppm for lane in lanes}
+        assert len(of) == len(lanes)
+        assert sum(of.values()) <= PPM
+        if len(of) == len(shares) + 1:
+            assert sum(of.values()) == PPM
 
 
 class TestPins:

@@ -236,6 +236,12 @@ def kept(delivered: list[Telemetry], batches: list[int]) -> list[CellRow]:
 @given(deliveries(), st.data())
 def test_neither_order_nor_duplicates_nor_batches_of_deliveries_change_the_snapshot(delivered, data):
     again = data.draw(st.lists(st.sampled_from(delivered), max_size=8))
+    # The sender's own repetition is another record, accepted later.
+    again += [
+        replace(data.draw(st.sampled_from(delivered)), record_id=f"again:{n}", received_ms=NOW + 30 * 24 * HOUR)
+        for n in range(data.draw(st.integers(0, 2)))
+    ]
+    again += [replace(t, record_id=f"{t.record_id}:again", received_ms=t.received_ms + HOUR) for t in again[:2]]
     shuffled = data.draw(st.permutations([*delivered, *again]))
     batches = data.draw(st.lists(st.integers(1, 5), max_size=6))
     rows = kept(shuffled, batches)

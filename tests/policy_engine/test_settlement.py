@@ -11,7 +11,6 @@ from policy_engine.settlement import (
     QUALITY_LIMIT_MS,
     CellKey,
     MarkerKey,
-    Spend,
     Telemetry,
     outcome_record,
     record_state,
@@ -30,8 +29,10 @@ ARMS = (TokenArm("a/cheap", 2, 100_000, 400_000, 10_000, 125_000), TokenArm("b/s
 def settled():
     """Settle a record of a decision made at NOW; fields of the claims and of the record by keyword."""
 
-    def build(*, age=1_000, tenant="acme", keys=KEYS, token=None, explored=False, **fields):
-        claims = TokenClaims("acme", "d" * 32, "ab" * 10, "label", "labelling", ARMS, 950_000, explored, NOW)
+    def build(*, age=1_000, tenant="acme", keys=KEYS, token=None, charges=(), **fields):
+        claims = TokenClaims(
+            "acme", "d" * 32, "ab" * 10, "label", "labelling", ARMS, 950_000, False, NOW, charges=charges
+        )
         told = {"arm": "a/cheap", "hop": 0, "outcome": "ok", "input_tokens": 300, "output_tokens": 20, **fields}
         record = TelemetryRecord(token or mint(claims, KEYS), **told)
         return settle(Telemetry(tenant, "r:0", NOW + age, record), keys)
@@ -44,8 +45,8 @@ def test_an_outcome_adds_to_the_cell_of_its_decision_at_its_decisions_time(settl
     (effect,) = settlement.effects
     assert effect.marker == MarkerKey("acme", "d" * 32, 0, "outcome")
     assert effect.cell == CellKey("acme", "ab" * 10, "label", "a/cheap", 2, epoch_of(NOW))
-    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW)
-    assert effect.spend is None
+    assert effect.sums == outcome_sums(settlement.telemetry.record, NOW) | {"k": settlement.cost_nanodollars}
+    assert effect.charges == ()
 
 
 def test_a_quality_is_an_effect_of_its_own(settled):
@@ -55,10 +56,31 @@ def test_a_quality_is_an_effect_of_its_own(settled):
     assert effects[0].cell == effects[1].cell
 
 
-def test_an_explored_hop_is_charged_to_its_route_and_day(settled):
-    (effect,) = settled(explored=True).effects
-    assert effect.spend == Spend("acme", "labelling", NOW // 86_400_000, 300 * 100 + 20 * 400)
-    assert settled(explored=True, outcome=None, quality_ppm=1).effects[0].spend is None
+MONEY, TOKENS = "org:growth:$/month@682", "tenant::tokens/day@20717"
+
+
+@pytest.mark.parametrize(
+    ("fields", "money", "tokens"),
+    [
+        ({}, 38_000 - 50_000, 320 - 400),
+        ({"input_tokens": 1_300}, 138_000 - 50_000, 1_320 - 400),
+        ({"input_tokens": 420}, 0, 440 - 400),
+        ({"output_tokens": None}, 0, 0),
+        ({"outcome": "timeout", "output_tokens": None}, -50_000, -400),
+        ({"outcome": "timeout"}, 38_000 - 50_000, 320 - 400),
+        ({"hop": 1}, 38_000, 320),
+        ({"hop": 1, "output_tokens": None}, 50_000, 400),
+        ({"hop": 1, "outcome": "timeout", "output_tokens": None}, 0, 0),
+        ({"outcome": "cancelled", "output_tokens": None}, 0, 0),
+    ],
+)
+def test_what_a_hop_used_takes_the_place_of_what_was_expected(settled, fields, money, tokens):
+    effects = settled(charges=((MONEY, 50_000), (TOKENS, 400)), quality_ppm=1, **fields).effects
+    found = dict(effects[0].charges)
+    assert found.get(MONEY, 0) == money
+    assert found.get(TOKENS, 0) == tokens
+    assert 0 not in found.values()
+    assert (effects[0].day, effects[1].charges) == (NOW // 86_400_000, ())
 
 
 @pytest.mark.parametrize(

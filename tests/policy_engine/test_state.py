@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from policy_engine.aliases import alias_of
+from policy_engine.breakers import Breaker, Counts, Pulse
 from policy_engine.snapshot import EMPTY, build_snapshot
 from policy_engine.state import (
     PublishedPolicy,
@@ -39,7 +41,9 @@ def published(policy):
 def test_a_state_survives_the_journey_through_its_blob(published, learned):
     state = with_policy(RouteState("acme", 7), *published())
     state = with_overlay(with_snapshot(state, learned(("label", "a/cheap", 9, 1))), (ROW,))
-    state = replace(state, breakers=frozenset(("b/plain",)))
+    breakers = {"b/plain": Breaker(5, 65, 1, 2)}
+    pulses = {"b/plain": Pulse(Counts(9, 4, 1), Counts(3, 2, 1))}
+    state = replace(state, breakers=breakers, pulses=pulses, stopped={"ab/cd": 7})
     digest, blob = pack_state(state)
     assert unpack_state(blob) == state
     assert pack_state(unpack_state(blob)) == (digest, blob)
@@ -57,7 +61,7 @@ def test_a_policy_stays_while_a_name_leads_to_it(published):
     first, second, other = published(), published(baseline="a/cheap"), published("acme/sales")
     state = with_policy(with_policy(RouteState("acme"), *first), *other)
     state = with_policy(state, *second)
-    assert state.aliases == {"acme/support": second[0], "acme/sales": other[0]}
+    assert state.aliases == {"acme/support": alias_of(second[0]), "acme/sales": alias_of(other[0])}
     assert sorted(state.policies) == sorted((second[0], other[0]))
 
 

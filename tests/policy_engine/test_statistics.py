@@ -73,7 +73,8 @@ def test_a_cell_stays_within_a_write_unit_and_dynamodbs_digits_for_a_whole_epoch
         outcome_sums(record("ok", latency_ms=1 << k, ttft_ms=1 << k, input_tokens=10**6, output_tokens=10**6), last)
         for k in range(20)
     ]
-    whole = {name: value * 10**8 for name, value in merge_sums([*parts, quality_sums(10**6, last)]).items()}
+    dear = {"k": 10**12}
+    whole = {name: value * 10**8 for name, value in merge_sums([*parts, quality_sums(10**6, last), dear]).items()}
     assert max(len(str(value)) for value in whole.values()) <= 38
     names, digits = sum(map(len, whole)), sum(len(str(value)) for value in whole.values())
     assert names + digits // 2 + 2 * len(whole) <= 1_024

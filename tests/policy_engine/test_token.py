@@ -15,6 +15,7 @@ CLAIMS = TokenClaims(
     propensity_ppm=700_000,
     explored=True,
     at_ms=1_790_000_000_000,
+    charges=(("org:growth:$/month@682", 1_500_000),),
 )
 
 

@@ -99,7 +99,7 @@ def test_a_record_survives_the_wire():
         ({"token": 5}, "invalid_field"),
         ({"arm": "haiku"}, "invalid_field"),
         ({"outcome": "great"}, "invalid_field"),
-        ({"outcome": None}, "missing_field"),
+        ({"outcome": None}, "invalid_field"),
         ({"hop": -1}, "invalid_field"),
         ({"hop": 99}, "invalid_field"),
         ({"input_tokens": 1.5}, "invalid_field"),

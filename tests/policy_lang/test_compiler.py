@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lang.checker import MOST_FINDINGS
+from policy_lang.checking.checker import MOST_FINDINGS
 from policy_lang.compiler import compile_policy
 from policy_lang.envelope import Envelope
 from policy_lang.fingerprint import source_hash

@@ -7,7 +7,7 @@ import pytest
 
 from policy_lang.catalog import default_catalog
 from policy_lang.compiler import compile_policy
-from policy_lang.expectations import KEYWORDS
+from policy_lang.text.expectations import KEYWORDS
 
 PAGE = Path(__file__).parents[2] / "policy_lang" / "LANGUAGE.md"
 EXAMPLES = re.findall(r"^```policy(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

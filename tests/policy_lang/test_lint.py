@@ -6,10 +6,10 @@ import pytest
 
 from policy_lang.analysis.diff import diff
 from policy_lang.compiler import compile_policy
-from policy_lang.formatter import format_policy
 from policy_lang.lint import lint, mended
-from policy_lang.parser import tokens
-from policy_lang.reporting import Findings, report
+from policy_lang.reporting.formats import Findings, report
+from policy_lang.text.formatter import format_policy
+from policy_lang.text.parser import tokens
 
 CORPUS = Path(__file__).parents[1] / "conformance"
 CASES = sorted((CORPUS / "lint").glob("*.policy"))
@@ -69,3 +69,13 @@ def comments(text):
 
 def errors(compiled):
     return sum(finding.severity == "error" for finding in compiled.diagnostics)
+
+
+def test_a_correction_that_brings_another_error_is_left_to_the_author(catalog):
+    head = 'policy "a/b" language 1\ntier t = [claude-haiku-4-5]\n'
+    rest = "default route r { use t pick cheapest }\nfallback claude-haiku-4-5\n"
+    wrong = compile_policy(head + 'forbid "x" when model.contxt < $5/Mtok\n' + rest, catalog)
+    right = compile_policy(head + 'forbid "x" when model.contxt < 8000 tokens\n' + rest, catalog)
+    assert [finding.code for finding in wrong.diagnostics if finding.severity == "error"] == ["P301"]
+    assert "model.contxt" in mended(wrong, catalog).text
+    assert "model.context < 8_000 tokens" in mended(right, catalog).text.replace("8000", "8_000")

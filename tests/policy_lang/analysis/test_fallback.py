@@ -7,14 +7,14 @@ import pytest
 
 from policy_lang.analysis import fallback
 from policy_lang.analysis.fallback import unproved_fallback
-from policy_lang.checker import check
+from policy_lang.checking.checker import check
 from policy_lang.compiler import compile_policy
 from policy_lang.envelope import Envelope
 from policy_lang.gates import evaluate
-from policy_lang.lowering import lower
-from policy_lang.outline import Outline
-from policy_lang.parser import parse
+from policy_lang.lowering.lower import lower
 from policy_lang.shapes import cut
+from policy_lang.text.outline import Outline
+from policy_lang.text.parser import parse
 from policy_lang.vocabulary import CONTEXT_BUCKETS, STRUCTURES, TOKEN_BUCKETS, TOOL_BUCKETS
 
 POLICY = """policy "p" language 1

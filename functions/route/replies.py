@@ -1,0 +1,63 @@
+"""Replies given under an idempotency key: the same key and request get the same reply for a day, another request none.
+
+Only requests with a key pay for it: one read before anything is decided, one conditional write once the receipt is
+durable. Of two that decide at the same time the first to write wins, and both give its reply. While the ledger cannot
+be reached a request with a key is answered like one without: a decision that is made twice costs nothing but a receipt.
+"""
+
+from __future__ import annotations
+
+import zlib
+from hashlib import sha256
+
+from functions.function_url import Reply
+from functions.stores.errors import StoreError
+from functions.stores.ledger import Answered, Ledger
+from policy_engine.wire import RouteRequest, conflict
+from policy_lang.canonical import canonical
+
+__all__ = ["Replies"]
+
+_DOOR = "route"
+
+
+class Replies:
+    """The replies of the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def given(self, tenant: str, wanted: RouteRequest, now_ms: int) -> Reply | None:
+        """What was answered to this request before; RequestError 409 where its key came with another request."""
+        if wanted.idempotency_key is None:
+            return None
+        try:
+            found = self._ledger.answered(tenant, _DOOR, wanted.idempotency_key, now_ms)
+        except StoreError:
+            return None
+        return None if found is None else _again(found, _digest(wanted), tenant)
+
+    def keep(self, tenant: str, wanted: RouteRequest, reply: Reply, now_ms: int) -> Reply:
+        """Keep a reply under the request's key, if it has one; the reply to give, which is another's if that won."""
+        if wanted.idempotency_key is None:
+            return reply
+        mine = Answered(_digest(wanted), reply.status, now_ms, zlib.compress(reply.text.encode()))
+        try:
+            kept = self._ledger.answer(tenant, _DOOR, wanted.idempotency_key, mine)
+        except StoreError as outage:
+            return Reply(reply.status, reply.text, {**reply.facts, "idempotency": outage.code}, reply.counts)
+        return reply if kept is mine else _again(kept, mine.digest, tenant)
+
+
+def _again(answered: Answered, digest: str, tenant: str) -> Reply:
+    if answered.digest != digest:
+        raise conflict()
+    text = zlib.decompress(answered.body).decode()
+    return Reply(answered.status, text, {"tenant": tenant, "idempotency": "replayed"}, {"Replayed": 1})
+
+
+def _digest(wanted: RouteRequest) -> str:
+    """Of what was asked for as admitted: spelling, order and spaces do not matter, the pin that is carried does."""
+    document = wanted.document()
+    del document["idempotency_key"]
+    return sha256(canonical({**document, "pin": wanted.pin})).hexdigest()

@@ -1,0 +1,136 @@
+"""`pointsman tenant`: who may use a deployed stack, with which credentials, and how much of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from policy_cli.console import say
+from policy_cli.deployment import Deployment, stack_options
+from policy_cli.exits import ToolError
+
+if TYPE_CHECKING:
+    from functions.stores.registry import Registry
+    from policy_engine.limits import Limits
+
+__all__ = ["tenant"]
+
+_SECRET_BYTES = 32
+
+
+@click.group()
+def tenant() -> None:
+    """Enrol tenants in a deployed stack and change their credentials, with your own AWS credentials.
+
+    Takes effect at once for what is new, within five minutes for what is taken away.
+    """
+
+
+@tenant.command()
+@click.argument("name")
+@click.option("--principal", "principals", multiple=True, help="ARN of an IAM role or user that speaks for it.")
+@click.option("--key-id", help="Id of an HMAC key to make for it; its secret is printed once.")
+@click.option("--requests-per-minute", type=click.IntRange(1), help="Unlimited unless named.")
+@click.option("--policies", type=click.IntRange(1), help="Names it may publish.")
+@click.option("--cells", type=click.IntRange(1), help="Shapes that are learned one by one.")
+@stack_options
+def add(
+    name: str,
+    principals: tuple[str, ...],
+    key_id: str | None,
+    deployment: Callable[[], Deployment],
+    **limits: int | None,
+) -> None:
+    """Enrol the tenant NAME, or give an enrolled one more credentials or other limits.
+
+    Named limits replace all that were named before. A credential that another tenant had moves to this one.
+    """
+    stack = deployment()
+    key = {key_id: secrets.token_bytes(_SECRET_BYTES)} if key_id else {}
+    with stack.reaching("the state table of"):
+        try:
+            _registry(stack).enrol(name, principals=principals, keys=key, limits=_limits(limits))
+        except ValueError as problem:
+            raise ToolError(str(problem)) from None
+    say(f"{name} is enrolled in {stack.stack}")
+    _tell(key)
+
+
+@tenant.command()
+@click.argument("name")
+@click.option("--key-id", required=True, help="Id of the new key.")
+@stack_options
+def rotate(name: str, key_id: str, deployment: Callable[[], Deployment]) -> None:
+    """Make a new HMAC key for the tenant NAME beside those it has.
+
+    Both sign until the old one is retired: `pointsman tenant retire NAME --key-id OLD`.
+    """
+    stack = deployment()
+    with stack.reaching("the state table of"):
+        registry = _registry(stack)
+        if name not in {member.tenant for member in registry.members()}:
+            raise ToolError(f"no tenant `{name}` is enrolled in {stack.stack}")
+        if registry.credential("hmac", key_id) is not None:
+            raise ToolError(f"the key id `{key_id}` is taken; a new key needs a new id")
+        key = {key_id: secrets.token_bytes(_SECRET_BYTES)}
+        registry.enrol(name, keys=key)
+    _tell(key)
+
+
+@tenant.command()
+@click.argument("name")
+@click.option("--key-id", help="The HMAC key that signs no more.")
+@click.option("--principal", help="The IAM role or user that speaks for it no more.")
+@stack_options
+def retire(name: str, key_id: str | None, principal: str | None, deployment: Callable[[], Deployment]) -> None:
+    """Take one credential of the tenant NAME away; environments that have just read it accept it for five minutes."""
+    from functions.stores.registry import iam_principal
+
+    if (key_id is None) == (principal is None):
+        raise ToolError("name one credential: `--key-id ID` or `--principal ARN`")
+    stack = deployment()
+    with stack.reaching("the state table of"):
+        try:
+            if key_id is not None:
+                _registry(stack).suspend(name, "hmac", key_id)
+            else:
+                _registry(stack).suspend(name, "iam", iam_principal(principal or ""))
+        except ValueError as problem:
+            raise ToolError(str(problem)) from None
+    say(f"{key_id or principal} speaks for {name} no more")
+
+
+@tenant.command("list")
+@stack_options
+def list_tenants(deployment: Callable[[], Deployment]) -> None:
+    """Name every tenant with its limits."""
+    from policy_engine.limits import limits_document
+
+    stack = deployment()
+    with stack.reaching("the state table of"):
+        members = _registry(stack).members()
+    for member in members:
+        limits = ", ".join(f"{name} {value}" for name, value in limits_document(member.limits).items())
+        say(f"{member.tenant}: {limits}")
+
+
+def _registry(stack: Deployment) -> Registry:
+    from functions.stores.registry import Registry
+
+    return Registry(stack.client("dynamodb"), stack.name("StateTable"))
+
+
+def _limits(named: dict[str, int | None]) -> Limits | None:
+    from policy_engine.limits import limits_from_document
+
+    given = {name: value for name, value in named.items() if value is not None}
+    return limits_from_document(given) if given else None
+
+
+def _tell(keys: dict[str, bytes]) -> None:
+    for key_id, secret in keys.items():
+        say(f"POINTSMAN_KEY={key_id}")
+        say(f"POINTSMAN_SECRET={secret.hex()}")

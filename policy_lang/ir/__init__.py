@@ -1,0 +1,106 @@
+"""The contract between the language and the decision: one policy, normalised, as frozen stdlib dataclasses.
+
+This is the only definition of the IR. `validation.py` derives the pydantic validator and the published JSON Schema from
+these classes, `admission.py` the bounded walker that `route` uses; a test holds the three to the same verdicts.
+
+Normal form (what makes equal meaning an equal fingerprint): gates sorted by reason, `and`/`or` flattened and sorted by
+canonical JSON without repeats, `not` pushed nowhere but double negation removed, `in` values sorted, tiers sorted by
+name, tasks sorted; routes, tier members, `use`, `pick` and `fallback` keep their order because it means something.
+Integers only: pico-dollars per token, nano-dollars, ppm, tokens, thousandths, milliseconds, days since 1970.
+"""
+
+from policy_lang.ir.expressions import (
+    And,
+    Compare,
+    CompareFields,
+    Expr,
+    Flag,
+    In,
+    Not,
+    Or,
+    Relation,
+)
+from policy_lang.ir.fields import (
+    IR_VERSION,
+    MAX_DEPTH,
+    MAX_IR_BYTES,
+    MAX_NODES,
+    MAX_RULES,
+    PPM,
+    Arm,
+    Limits,
+    Name,
+    PolicyName,
+    Reason,
+    Sentence,
+    Tagged,
+    Text,
+    Truth,
+    Whole,
+    Word,
+)
+from policy_lang.ir.policy import (
+    Assertion,
+    Attribute,
+    Budget,
+    Canary,
+    Cascade,
+    Check,
+    Explore,
+    Floor,
+    Gate,
+    Guard,
+    OnOutcome,
+    Parameter,
+    PickTerm,
+    Policy,
+    Route,
+    TaskText,
+    Tier,
+)
+
+__all__ = [
+    "IR_VERSION",
+    "MAX_DEPTH",
+    "MAX_IR_BYTES",
+    "MAX_NODES",
+    "MAX_RULES",
+    "PPM",
+    "And",
+    "Arm",
+    "Assertion",
+    "Attribute",
+    "Budget",
+    "Canary",
+    "Cascade",
+    "Check",
+    "Compare",
+    "CompareFields",
+    "Explore",
+    "Expr",
+    "Flag",
+    "Floor",
+    "Gate",
+    "Guard",
+    "In",
+    "Limits",
+    "Name",
+    "Not",
+    "OnOutcome",
+    "Or",
+    "Parameter",
+    "PickTerm",
+    "Policy",
+    "PolicyName",
+    "Reason",
+    "Relation",
+    "Route",
+    "Sentence",
+    "Tagged",
+    "TaskText",
+    "Text",
+    "Tier",
+    "Truth",
+    "Whole",
+    "Word",
+]

@@ -1,0 +1,227 @@
+"""Keys and sessions: what is sent again is answered again, and a pin can stay behind."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from functions.route import app as route
+from policy_engine.receipt import open_sealed
+from policy_engine.settlement import OUTCOME_LIMIT_MS
+
+DAY = 86_400_000
+TOKEN = "1.k2." + "a" * 40
+RECORD = {"token": TOKEN, "arm": "anthropic/claude-haiku-4-5", "outcome": "ok", "quality": 0.25}
+
+
+def test_the_same_request_under_the_same_key_gets_the_same_reply(cloud, wanted):
+    keyed = wanted(idempotency_key="order-7")
+    first = cloud.route(keyed)
+    cloud.now += 60_000
+    cloud.restart()
+    assert cloud.route(keyed) == first
+    assert cloud.route()[1]["decision_id"] != first[1]["decision_id"]
+    receipts = [open_sealed(message["body"].split("\n")[1]) for message in cloud.take("records")]
+    ids = [each["circumstances"]["decision_id"] for each in receipts]
+    assert len(ids) == 2
+    assert first[1]["decision_id"] in ids
+
+
+def test_requests_are_compared_by_what_they_mean(cloud, wanted):
+    keyed = wanted(idempotency_key="order-7", candidates=["openai/gpt-5-mini", "anthropic/claude-haiku-4-5"])
+    first = cloud.route(keyed)
+    other = dict(reversed(keyed.items())) | {"candidates": list(reversed(keyed["candidates"]))}
+    other["envelope"] = dict(reversed(keyed["envelope"].items()))
+    assert cloud.route(json.dumps(other, indent=3)) == first
+
+
+@pytest.mark.parametrize("change", [{"org": "growth"}, {"tool_loop": True}, {"session": "s"}])
+def test_another_request_under_the_same_key_is_refused(cloud, wanted, change):
+    cloud.route(wanted(idempotency_key="order-7"))
+    cloud.take("records")
+    status, reply = cloud.route(wanted(idempotency_key="order-7", **change))
+    assert (status, reply["error"]["code"]) == (409, "idempotency_conflict")
+    assert cloud.take("records") == []
+
+
+def test_a_refusal_that_was_decided_is_given_again(cloud, wanted):
+    keyed = wanted(idempotency_key="order-7", org="frozen")
+    first = cloud.route(keyed)
+    assert first[0] == 422
+    assert cloud.route(keyed) == first
+
+
+def test_a_request_that_was_never_decided_takes_up_no_key(cloud, wanted):
+    assert cloud.route(wanted(idempotency_key="order-7", policy="acme/nothing"))[0] == 404
+    assert cloud.route(wanted(idempotency_key="order-7"))[0] == 200
+
+
+def test_a_key_is_the_tenants_own_and_forgotten_after_a_day(cloud, wanted):
+    first = cloud.route(wanted(idempotency_key="order-7"))[1]
+    foreign = "arn:aws:sts::222222222222:assumed-role/globex-app/s"
+    assert cloud.route(wanted(idempotency_key="order-7"), principal=foreign)[1]["error"]["code"] == "unknown_policy"
+    cloud.now += DAY - 1
+    assert cloud.route(wanted(idempotency_key="order-7"))[1] == first
+    cloud.now += 2
+    assert cloud.route(wanted(idempotency_key="order-7", org="growth"))[0] == 200
+
+
+def test_only_keyed_requests_pay_for_keys(cloud, wanted):
+    cloud.route()
+    cloud.calls.clear()
+    cloud.route()
+    assert cloud.calls == ["sqs.SendMessage"]
+    cloud.calls.clear()
+    cloud.route(wanted(idempotency_key="a"))
+    assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage", "dynamodb.PutItem"]
+    cloud.calls.clear()
+    cloud.route(wanted(idempotency_key="a"))
+    assert cloud.calls == ["dynamodb.GetItem"]
+
+
+def test_of_two_that_decide_at_once_both_give_the_winners_reply(cloud, wanted):
+    cloud.route()
+    both = Barrier(2)
+    read = iter(range(2))
+
+    def meet(call):
+        if call == "sqs.SendMessage" and next(read, None) is not None:
+            both.wait(20)
+
+    cloud.faults.append(meet)
+    events = [cloud.event("/v1/route", wanted(idempotency_key="order-7")) for _ in range(2)]
+    events[1]["requestContext"]["timeEpoch"] += 5
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda event: route.handler(event, None), events))
+    assert answers[0] == answers[1]
+    assert answers[0]["statusCode"] == 200
+
+
+def test_without_a_ledger_a_keyed_request_is_answered_like_any_other(cloud, wanted, failing):
+    cloud.route()
+    cloud.faults.append(failing("dynamodb."))
+    assert cloud.route(wanted(idempotency_key="order-7"))[0] == 200
+
+
+def test_a_batch_sent_again_keeps_its_ids_and_the_time_it_came_in(cloud):
+    body = {"records": [RECORD, {**RECORD, "hop": 1}], "idempotency_key": "batch-1"}
+    assert cloud.ingest(body) == (202, {"accepted": 2})
+    cloud.now += 3_600_000
+    assert cloud.ingest({"idempotency_key": "batch-1", "records": body["records"]}) == (202, {"accepted": 2})
+    first, again = (json.loads(message["body"]) for message in cloud.take("telemetry"))
+    assert first == again
+    assert cloud.ingest({"records": body["records"], "idempotency_key": "batch-2"})[0] == 202
+    assert json.loads(cloud.take("telemetry")[0]["body"])["request"] != first["request"]
+
+
+def test_another_batch_under_the_same_key_is_refused(cloud):
+    assert cloud.ingest({"records": [RECORD], "idempotency_key": "batch-1"})[0] == 202
+    cloud.take("telemetry")
+    status, reply = cloud.ingest({"records": [{**RECORD, "quality": 0.5}], "idempotency_key": "batch-1"})
+    assert (status, reply["error"]["code"]) == (409, "idempotency_conflict")
+    assert cloud.take("telemetry") == []
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 65, 7, None])
+def test_a_key_that_is_none_is_refused(cloud, key):
+    status, reply = cloud.ingest({"records": [RECORD], "idempotency_key": key})
+    assert (status, reply["error"]["code"]) == (400, "invalid_field")
+    assert "1 to 64 letters" in reply["error"]["message"]
+
+
+def test_a_batch_that_arrives_again_late_ends_in_the_state_it_had(cloud, report, failing):
+    """SQS has taken it and its reply is lost; the client comes back when the time for outcomes is over."""
+    replies = [cloud.route()[1] for _ in range(30)]
+    cloud.now += OUTCOME_LIMIT_MS - 1
+    body = {"idempotency_key": "batch-1", "records": [report(reply) for reply in replies]}
+    cloud.lost.append(failing("sqs.SendMessageBatch"))
+    assert cloud.ingest(body)[0] == 503
+    cloud.lost.clear()
+    cloud.now += 60_000
+    assert cloud.ingest(body)[0] == 202
+    messages = cloud.take("telemetry")
+    assert len(messages) == 4
+    for message in messages:
+        assert cloud.learn([message]) == []
+    cloud.record()
+    assert cloud.states() == {"applied": 30}
+
+
+def test_without_a_ledger_telemetry_is_accepted_and_keeps_its_ids(cloud, failing):
+    body = {"records": [RECORD], "idempotency_key": "batch-1"}
+    cloud.faults.append(failing("dynamodb.PutItem"))
+    assert cloud.ingest(body)[0] == cloud.ingest(body)[0] == 202
+    first, again = (json.loads(message["body"]) for message in cloud.take("telemetry"))
+    assert first == again
+
+
+PINNING = """policy "acme/pinned" language 1
+tier small = [claude-haiku-4-5, gpt-5-mini]
+default route general { use small  pick cheapest  pin session 30m }
+fallback claude-haiku-4-5
+"""
+
+
+@pytest.fixture
+def stored(cloud, wanted):
+    """A request of a session whose pin the service keeps."""
+    assert cloud.publish(PINNING, "acme/pinned")[0] == 200
+
+    def build(session="s1", **fields):
+        return wanted(policy="acme/pinned", session=session, pin="stored", **fields)
+
+    return build
+
+
+def roles(answer):
+    return answer[1]["plan"][0]["role"], answer[1]["arm"]
+
+
+def test_a_stored_pin_holds_in_every_environment_and_does_not_travel(cloud, stored):
+    first = cloud.route(stored())
+    assert "session_pin" not in first[1]
+    cloud.restart()
+    cloud.calls.clear()
+    held = cloud.route(stored())
+    assert roles(held) == ("pinned", first[1]["arm"])
+    assert roles(cloud.route(stored("s2")))[0] == "pick"
+    assert "session_pin" not in held[1]
+
+
+def test_a_stored_pin_costs_a_read_and_a_write_only_when_it_changes(cloud, stored):
+    cloud.route(stored("s0"))
+    cloud.calls.clear()
+    cloud.route(stored())
+    assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage", "dynamodb.PutItem"]
+    cloud.calls.clear()
+    cloud.route(stored())
+    assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage"]
+
+
+def test_a_stored_pin_ends_like_a_carried_one(cloud, stored):
+    cloud.route(stored())
+    cloud.now += 1_800_001
+    assert roles(cloud.route(stored()))[0] == "pick"
+    assert roles(cloud.route(stored()))[0] == "pinned"
+
+
+def test_a_stored_pin_is_its_tenants_own(cloud, stored):
+    cloud.route(stored())
+    keys = [item["pk"]["S"] for item in cloud.items("ledger")]
+    assert "acme#session#s1" in keys
+    assert all(key.startswith("acme#") for key in keys)
+
+
+def test_without_a_ledger_a_session_goes_unpinned(cloud, stored, failing):
+    cloud.route(stored())
+    cloud.faults.append(failing("dynamodb."))
+    assert (cloud.route(stored())[0], roles(cloud.route(stored()))[0]) == (200, "pick")
+
+
+def test_a_stored_pin_wants_a_session(cloud, wanted):
+    status, reply = cloud.route(wanted(pin="stored"))
+    assert (status, reply["error"]["code"]) == (400, "missing_field")
+    assert "`session`" in reply["error"]["message"]

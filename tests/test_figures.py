@@ -1,0 +1,35 @@
+"""What the pages state in dollars and units is what the scripts compute, and the code still does what was counted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "bench" / script), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("page", "option"), [("scale.md", "--scale"), ("cost.md", "--stored")])
+def test_a_page_states_what_the_counts_come_to(page: str, option: str) -> None:
+    said = run("cost.py", option).strip()
+    assert said in (ROOT / "docs" / page).read_text(), f"docs/{page} is not what `bench/cost.py {option}` prints"
+
+
+def test_the_functions_still_use_what_was_counted() -> None:
+    assert run("cost.py", "--check") == "the counts are those of bench/profile.json\n"
+
+
+def test_telemetry_costs_few_transactions_and_write_units() -> None:
+    rows = [line.split() for line in run("learn.py", "200").splitlines()[1:-1]]
+    measured = {(int(row[0]), int(row[2])): (float(row[-2]), float(row[-1])) for row in rows}
+    for batch in ((10, 10), (1, 100), (10, 100)):
+        transactions, units = measured[batch]
+        assert transactions <= 60, batch
+        assert units <= 3, batch
