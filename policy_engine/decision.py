@@ -151,9 +151,7 @@ class Decision(NamedTuple):
         now, course = self.circumstances, self.course
         if self.status != "served" or self.mode == "shadow" or not now.budgets:
             return ()
-        # In shadow an exploration is a thought; what the old path costs is nobody's exploration money.
-        explored = course.explored and self.mode == "live"
-        return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=explored)
+        return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
         """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
