@@ -144,8 +144,8 @@ def evaluated(pairs: Iterable[tuple[Logged, Mapping[str, int]]]) -> Evaluation |
 def logged(receipt: Mapping[str, Any], quality_ppm: int, cost_nanodollars: int, worth: Worth) -> Logged | None:
     """The log entry of a receipt whose call came to this quality and cost; None where no chance was involved.
 
-    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane:
-    which lane a unit is in hangs on its hash alone.
+    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane and
+    after its draws over half-open breakers, which hang on hashes alone.
     """
     steps = receipt["decision"].get("plan") or ()
     if not steps or steps[0]["role"] == "pinned":

@@ -1,8 +1,8 @@
 """Floors that the stated traffic can never prove, and arms that no exploration ever tries.
 
 Statistics halve every week, so that a steady stream of n outcomes a day is worth at most n x 7/16 / (1 - 2^(-1/16))
-of them, about ten days' worth. A shape besides borrows from its siblings: at most 30 pseudo-outcomes from its task,
-that one at most 12 from the tenant, which starts at 4 with mean 0.7. With no failure at all the posterior is Beta(a, b)
+of them, about ten days' worth. A shape besides borrows from its siblings: at most 20 pseudo-outcomes from its task,
+that one at most 10 from the tenant, which starts at 4 with mean 0.7. With no failure at all the posterior is Beta(a, b)
 with the largest a and the least b these allow; where b <= 1, P(rate >= x) <= 1 - x^a / (a B(a, b)), with equality at
 b = 1. A floor above that bound is proved by no history whatever.
 """
@@ -21,7 +21,7 @@ from policy_lang.ir import PPM, Floor, Policy, Route
 __all__ = ["best_confidence", "lasting_outcomes", "outcomes_needed", "unprovable_floors", "untried_arms"]
 
 #: What `policy_engine.snapshot`, `.statistics` and `.floors` use; a test holds the two together.
-TASK_WEIGHT, TENANT_WEIGHT, PRIOR_WEIGHT, PRIOR_MEAN, MIN_EVIDENCE = 20, 8, 4, 0.7, 12
+TASK_WEIGHT, TENANT_WEIGHT, PRIOR_WEIGHT, PRIOR_MEAN, MIN_EVIDENCE = 20, 10, 4, 0.7, 12
 _HALF_LIFE_DAYS, _TICKS = 7, 16
 
 
