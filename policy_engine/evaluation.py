@@ -1,6 +1,6 @@
 """What another policy would have been worth on the decisions this one logged (off-policy evaluation).
 
-Three estimates of a target policy's mean reward, from the logged propensities p of the arms that served, w = target / p:
+Three estimates of a target policy's mean reward, from the logged propensity p of the arm that served, w = target / p:
 
 - inverse propensity (Horvitz and Thompson 1952): mean of w r. Unbiased; wide where p is small.
 - self-normalised (Swaminathan and Joachims, NeurIPS 2015): sum w r / sum w. Bounded by the rewards; variance by the
@@ -144,8 +144,8 @@ def evaluated(pairs: Iterable[tuple[Logged, Mapping[str, int]]]) -> Evaluation |
 def logged(receipt: Mapping[str, Any], quality_ppm: int, cost_nanodollars: int, worth: Worth) -> Logged | None:
     """The log entry of a receipt whose call came to this quality and cost; None where no chance was involved.
 
-    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane and
-    after its draws over half-open breakers, which hang on hashes alone.
+    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane
+    and after its draws over half-open breakers, which hang on hashes alone.
     """
     steps = receipt["decision"].get("plan") or ()
     if not steps or steps[0]["role"] == "pinned":

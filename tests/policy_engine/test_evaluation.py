@@ -73,7 +73,7 @@ def test_weights_of_a_target_equal_to_the_log_are_worth_every_decision():
     assert evaluated((entry, ODDS) for entry in sampled(0)).effective == pytest.approx(2_000)
 
 
-@pytest.mark.parametrize("matching, answer", [(200, Evaluation), (199, Refusal)])
+@pytest.mark.parametrize(("matching", "answer"), [(200, Evaluation), (199, Refusal)])
 def test_below_two_hundred_effective_outcomes_there_is_no_estimate(matching, answer):
     entries = [Logged("c", ODDS, 1.0, GUESS)] * matching + [Logged("a", ODDS, 1.0, GUESS)] * 500
     found = evaluated((entry, {"c": PPM}) for entry in entries)
@@ -94,7 +94,7 @@ def test_an_empty_log_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong, message",
+    ("wrong", "message"),
     [
         (lambda: Logged("d", ODDS, 1.0, GUESS), "`d` served with a propensity of 0"),
         (lambda: Logged("a", ODDS, 1.0, {"a": 0.5}), "nothing is expected of `b`"),
