@@ -21,7 +21,7 @@ from policy_lang.ir import PPM, Floor, Policy, Route
 __all__ = ["best_confidence", "lasting_outcomes", "outcomes_needed", "unprovable_floors", "untried_arms"]
 
 #: What `policy_engine.snapshot`, `.statistics` and `.floors` use; a test holds the two together.
-TASK_WEIGHT, TENANT_WEIGHT, PRIOR_WEIGHT, PRIOR_MEAN, MIN_EVIDENCE = 20, 8, 4, 0.7, 12
+TASK_WEIGHT, TENANT_WEIGHT, PRIOR_WEIGHT, PRIOR_MEAN, MIN_EVIDENCE = 20, 10, 4, 0.7, 12
 _HALF_LIFE_DAYS, _TICKS = 7, 16
 
 
