@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from policy_cli.dev import LocalStack, VirtualClock
 from policy_cli.dev.sources import Poller
@@ -87,6 +88,9 @@ def needed():
                 action = ACTIONS.get(operation, f"{service}:{operation}")
                 keys = ("TableName", "Bucket", "QueueUrl", "SecretId")
                 seen[running[0]].add((action, names[next(target[key] for key in keys if key in target)]))
+            # Not a deleted queue: the stack itself looks at the depth of its queues now and then.
+            if model.name == "SendMessage" and running[1:] == ["queue down"]:
+                raise EndpointConnectionError(endpoint_url=params["QueueUrl"])
 
         import_module("functions.stores.clients")._session().register("provide-client-params", note)
         _live(stack, clock, running)
@@ -117,10 +121,9 @@ def _live(stack, clock, running):
             running[0] = source.function.replace("Function", "Role")
             assert _poller(stack, source).drain(retry=True)
         running[0] = "RouteRole"
-        sqs, url = stack.resources.client("sqs"), stack.resources.name("RecordsQueue")
-        sqs.delete_queue(QueueUrl=url)
+        running.append("queue down")
         client.route(policy="acme/support", envelope=ENVELOPE)
-        sqs.create_queue(QueueName=url.rpartition("/")[2])
+        running.pop()
     running[0] = "WatchRole"
     stack.run_schedules()
     running[0] = "setup"

@@ -1,7 +1,7 @@
 """The second source: signed copies in the state bucket of what `route` needs from the tables.
 
 Route states are copied whenever they move, credentials a few to an object, so that a caller's can be found by name.
-Secrets of HMAC keys are in the copies as they are in the table, under the same KMS key (decision 0010).
+Secrets of HMAC keys are in the copies as they are in the table, under the same KMS key (decision 0007).
 """
 
 from __future__ import annotations

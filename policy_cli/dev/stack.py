@@ -191,7 +191,8 @@ class LocalStack:
         if service not in self._journals:
             logs.create_log_stream(**where, logStreamName=_STREAM)
             self._journals.add(service)
-        event = {"timestamp": self.clock(), "message": line}
+        # The time of day, whatever the clock of the events: log groups refuse what comes from the future.
+        event = {"timestamp": wall_clock(), "message": line}
         logs.put_log_events(**where, logStreamName=_STREAM, logEvents=[event])
 
     def _make_room(self) -> None:

@@ -1,8 +1,8 @@
 """Floors that the stated traffic can never prove, and arms that no exploration ever tries.
 
 Statistics halve every week, so that a steady stream of n outcomes a day is worth at most n x 7/16 / (1 - 2^(-1/16))
-of them, about ten days' worth. A shape besides borrows from its siblings: at most 30 pseudo-outcomes from its task,
-that one at most 12 from the tenant, which starts at 4 with mean 0.7. With no failure at all the posterior is Beta(a, b)
+of them, about ten days' worth. A shape besides borrows from its siblings: at most 20 pseudo-outcomes from its task,
+that one at most 10 from the tenant, which starts at 4 with mean 0.7. With no failure at all the posterior is Beta(a, b)
 with the largest a and the least b these allow; where b <= 1, P(rate >= x) <= 1 - x^a / (a B(a, b)), with equality at
 b = 1. A floor above that bound is proved by no history whatever.
 """

@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from policy_cli.dev import LocalStack, VirtualClock
+from policy_cli.dev.template import read_template
 from policy_engine.signing import signed_headers
 
 NOW_MS = 1_800_000_000_000
@@ -40,6 +42,9 @@ default route {FOREIGN_WORD} {{
 }}
 fallback claude-haiku-4-5
 """
+TABLES = tuple(
+    name for name, made in read_template().document["Resources"].items() if made["Type"] == "AWS::DynamoDB::Table"
+)
 ENVELOPE = {
     "task_type": "label",
     "structure_type": "prose",
@@ -113,12 +118,12 @@ class Service:
     def held(self, prefix: str = "") -> dict[str, str]:
         """All that is kept, as text by place: items, objects, waiting messages. `prefix`: of a tenant's keys only."""
         found = {}
-        for logical, client in (("StateTable", "dynamodb"), ("StatisticsTable", "dynamodb")):
-            items = self.client(client).scan(TableName=self.name(logical))["Items"]
-            for item in items:
+        for logical in TABLES:
+            pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.name(logical))
+            for item in (item for page in pages for item in page["Items"]):
                 key = f"{item['pk']['S']} {item['sk']['S']}"
                 if key.removeprefix("tenant#").startswith(prefix):
-                    found[f"{logical} {key}"] = json.dumps(item, sort_keys=True)
+                    found[f"{logical} {key}"] = json.dumps(item, sort_keys=True, default=_unpacked)
         for logical in ("StateBucket", "RecordsBucket"):
             for key, text in self._objects(self.name(logical)):
                 if key.startswith(prefix):
@@ -156,6 +161,11 @@ class Service:
             for handle in handles:
                 sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
         return found
+
+
+def _unpacked(value: bytes) -> str:
+    """Replies under idempotency keys are kept compressed."""
+    return zlib.decompress(value).decode()
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,28 @@ def test_only_a_tenants_own_key_speaks_for_it(stack, caller, published):
     assert (status, reply["error"]["code"]) == (404, "unknown_policy")
 
 
+def test_the_ledger_counts_budgets_and_remembers_keys(stack, publisher, caller):
+    """A tenant of its own: what it asks must not be among the decisions that are counted below."""
+    tenant = stack.enrol("initech")
+    source = POLICY + "\nbudget org growth $0.01/day when unreachable closed\n"
+    status, told = stack.post(
+        "PublishUrl", "/v1/policies/acme/support", {"source": source}, user=publisher, tenant=tenant
+    )
+    assert status == 200, told
+
+    def ask(**fields):
+        return stack.post("RouteUrl", "/v1/route", {**ASKED, "org": "growth", **fields}, user=caller, tenant=tenant)
+
+    first = ask(idempotency_key="order-7")
+    assert first[0] == 200, first
+    assert ask(idempotency_key="order-7") == first
+    assert ask(idempotency_key="order-7", tool_loop=True)[1]["error"]["code"] == "idempotency_conflict"
+    answers = [ask() for _ in range(60)]
+    assert answers[-1][1]["error"]["code"] == "budget_denied"
+    spent = sum(reply["expected_cost_nanodollars"] for status, reply in [first, *answers] if status == 200)
+    assert 10_000_000 <= spent < 12_000_000
+
+
 def test_telemetry_moves_the_statistics_once(stack, decisions, eventually):
     eventually(lambda: len(stack.records("acme", "outcomes")) >= DECISIONS + 1, "outcome records in S3")
     states = sorted(each["state"] for each in stack.records("acme", "outcomes"))

@@ -13,6 +13,7 @@ import tomllib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -220,6 +221,7 @@ class World:
         self.accepted: dict[str, set[str]] = {tenant: set() for tenant in TENANTS}
         self.unacknowledged: set[str] = set()
         self.reports: dict[str, list[dict]] = {tenant: [] for tenant in TENANTS}
+        self.untold: dict[str, list[dict]] = {tenant: [] for tenant in TENANTS}
         self.held_back: list[tuple[str, dict]] = []
         self.carried: dict[str, list[str]] = {tenant: [] for tenant in TENANTS}
         self.poison: dict[str, set[str]] = {"telemetry": set(), "records": set()}
@@ -284,7 +286,7 @@ class World:
         if self.held_back:
             self.now += 26 * 3_600_000
         for tenant in TENANTS:
-            while self.reports[tenant]:
+            while self.reports[tenant] or self.untold[tenant]:
                 self.tell(tenant)
             if self.carried[tenant]:
                 status, _ = self.call("RouteFunction", tenant, "/v1/receipts", {"receipts": self.carried[tenant]})
@@ -330,17 +332,31 @@ class World:
         waiting = self.reports[tenant]
         if self.case.shuffled:
             self.chance.shuffle(waiting)
-        batch, self.reports[tenant] = waiting[:8], waiting[8:]
-        if not batch:
+        if self.untold[tenant] and self.chance.random() < 0.5:
+            body = self.untold[tenant].pop(0)
+        elif waiting:
+            body = {"records": waiting[:8]}
+            self.reports[tenant] = waiting[8:]
+            if self.chance.random() < 0.5:
+                body["idempotency_key"] = f"batch-{self.requests}"
+        else:
             return
-        status, _ = self.call("IngestFunction", tenant, "/v1/telemetry", {"records": batch})
-        ids = {f"request-{self.requests}:{position}" for position in range(len(batch))}
+        status, _ = self.call("IngestFunction", tenant, "/v1/telemetry", body)
+        ids = {f"{self._batch(tenant, body)}:{position}" for position in range(len(body["records"]))}
         if status == 202:
             self.accepted[tenant] |= ids
         else:
             assert status == 503, status
             self.unacknowledged |= ids
-            self.reports[tenant] += batch
+            if "idempotency_key" in body:
+                self.untold[tenant].append(body)
+            else:
+                self.reports[tenant] += body["records"]
+
+    def _batch(self, tenant: str, body: dict) -> str:
+        """What the records of a batch are numbered under: its key as `ingest` keeps it, or else its request."""
+        key = body.get("idempotency_key")
+        return sha256(f"{tenant} {key}".encode()).hexdigest()[:32] if key else f"request-{self.requests}"
 
     def learn(self) -> None:
         self.deliver("telemetry")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 # Of the SDK's own: two attempts of half a second each and a pause of at most a second between them.
-ONE_SERVICE_S = 2.0
+ONE_CALL_S = 2.0
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def test_with_dynamodb_down_the_answer_comes_from_the_cache_with_its_age_and_is_
         assert (told["degraded"], told["state_age_ms"]) == (True, 70_000 + seconds * 1_000)
         if "error" not in reply:
             assert (reply["degraded"], reply["state_age_ms"], reply["explored"]) == (True, told["state_age_ms"], False)
-    assert max(warm.waits) <= ONE_SERVICE_S
+    # A request may find both its state and its leases due for renewal.
+    assert max(warm.waits) <= 2 * ONE_CALL_S
     assert warm.statuses[503] == 0
 
 
@@ -34,7 +35,7 @@ def test_with_sqs_down_the_receipt_is_spooled_and_the_answer_is_bounded(warm):
     warm.wire.down = frozenset({"sqs"})
     for _ in range(20):
         warm.ask("acme")
-    assert max(warm.waits) <= ONE_SERVICE_S
+    assert max(warm.waits) <= ONE_CALL_S
     assert warm.statuses[503] == 0
     warm.wire.down = frozenset()
     warm.settle()
@@ -57,7 +58,7 @@ def test_a_cold_environment_without_dynamodb_answers_at_once_one_way_or_the_othe
     status, reply = warm.ask("acme")
     assert status in (200, 422, 503)
     assert reply.get("degraded", True)
-    assert max(warm.waits) <= 3 * ONE_SERVICE_S
+    assert max(warm.waits) <= 3 * ONE_CALL_S
     warm.wire.down = frozenset()
     warm.settle()
     assert warm.broken() == set()

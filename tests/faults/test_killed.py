@@ -142,7 +142,9 @@ def test_watch_killed_at_every_write_drains_the_spool_all_the_same(here, invoke)
 
 
 def _asking(here):
-    body = {"policy": "acme/support", "org": "labs", "envelope": here._envelope()}
+    # Always the same call to the same route: each of its requests takes the same steps.
+    envelope = here._envelope() | {"task_type": "label"}
+    body = {"policy": "acme/support", "org": "labs", "envelope": envelope}
     return here.event("acme", "/v1/route", body)
 
 

@@ -56,6 +56,27 @@ def test_a_replayed_route_request_is_a_decision_of_its_own(cloud, knock, wanted)
     assert len(cloud.take("records")) == 2
 
 
+def test_a_replayed_route_request_with_a_key_is_the_same_decision(cloud, knock, wanted):
+    event = cloud.signed("/v1/route", wanted(idempotency_key="order-7"))
+    assert knock(event) == knock(event)
+    assert len(cloud.take("records")) == 1
+
+
+@pytest.mark.parametrize("tenants", [("acme", "acme"), ("acme", "globex")])
+def test_a_key_with_another_body_is_refused_and_tells_another_tenant_nothing(cloud, wanted, report, tenants):
+    principals = {"acme": {}, "globex": {"principal": FOREIGN}}
+    assert cloud.publish(**principals["globex"])[0] == 200
+    (first, second), other = (principals[tenant] for tenant in tenants), wanted(idempotency_key="order-7", org="sales")
+    conflict = (409, "idempotency_conflict") if tenants[0] == tenants[1] else None
+    reply = cloud.route(wanted(idempotency_key="order-7"), **first)[1]
+    status, document = cloud.route(other, **second)
+    assert (status, document.get("error", {}).get("code")) == (conflict or (200, None))
+    record = report(reply)
+    assert cloud.ingest({"records": [record], "idempotency_key": "order-7"}, **first)[0] == 202
+    status, document = cloud.ingest({"records": [{**record, "hop": 1}], "idempotency_key": "order-7"}, **second)
+    assert (status, document.get("error", {}).get("code")) == (conflict or (202, None))
+
+
 def test_replayed_telemetry_counts_once(cloud, knock, report):
     records = [report(cloud.route()[1])]
     event = cloud.signed("/v1/telemetry", {"records": records})

@@ -60,7 +60,7 @@ def test_what_shadow_would_have_explored_costs_no_exploration_money(shadow, repo
     shadow.ingest([report(reply, arm=SONNET) for reply in replies])
     shadow.learn(shadow.take("telemetry"))
     shadow.watch()
-    assert sum(shadow.state.current("acme").snapshot.spent_nanodollars.values()) == 0
+    assert dict(shadow.state.current("acme").settled) == {}
 
 
 def test_the_pick_of_a_call_is_the_same_whenever_it_is_asked(shadow, wanted):

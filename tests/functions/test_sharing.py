@@ -30,7 +30,7 @@ def outcomes(bare):
         cell = CellKey(tenant, "ab" * 10, "label", arm, 0, epoch_of(bare.now))
         marker = MarkerKey(tenant, f"{arm} {good} {bad}", 0, "outcome")
         sums = merge_sums([ok] * good + [wrong] * bad)
-        bare.statistics.commit([Effect(marker, "r", cell, sums, None, bare.now + 1_000_000)])
+        bare.statistics.commit([Effect(marker, "r", cell, sums, (), bare.now // 86_400_000, bare.now + 1_000_000)])
 
     return book
 

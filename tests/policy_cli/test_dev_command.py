@@ -49,6 +49,11 @@ def test_the_printed_examples_get_a_decision_and_a_signal_stops_with_empty_queue
         curl = shlex.split(re.search(r"curl .*\n.*", welcome)[0].replace("\\\n", ""))
         answer = subprocess.run([*curl, "-sS"], capture_output=True, text=True, check=True).stdout
         assert '"status":"served"' in answer
+    aws = dict(each.split("=", 1) for line in re.findall(r"export (AWS.*)", welcome) for each in line.split())
+    doctor = [*POINTSMAN, "doctor", "--tenant", "acme", "--queued"]
+    examined = subprocess.run(doctor, env=ENVIRONMENT | aws, capture_output=True, text=True, check=False)
+    assert (examined.returncode, examined.stderr) == (0, "")
+    assert re.search(r"I1 +balanced +decided [12] \| (filed|queued) [12]$", examined.stdout, re.M)
     process.send_signal(signal.SIGTERM)
     rest = process.stdout.read()
     assert process.wait() == 0
