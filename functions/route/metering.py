@@ -26,8 +26,8 @@ class Meter:
     def readings(
         self, wanted: RouteRequest, table: Table, view: View, tenant: str, now_ms: int
     ) -> tuple[BudgetReading, ...]:
-        """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often, or its
-        inline policies have made up too many accounts.
+        """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often, or
+        its inline policies have made up too many accounts.
         """
         covering = allowances(table.policy.budgets, wanted, table.survey(wanted).route)
         if wanted.inline is not None and self._leases.crowded(tenant, covering, now_ms):

@@ -1,7 +1,9 @@
 """Replies given under an idempotency key: the same key and request get the same reply for a day, another request none.
 
 A refusal is not kept: it grants nothing, and what refused it (a budget, a breaker) may stand no longer when the same
-key asks again. Only requests with a key pay for it: one read before anything is decided, one conditional write once the receipt is
+key asks again.
+
+Only requests with a key pay for it: one read before anything is decided, one conditional write once the receipt is
 durable. Of two that decide at the same time the first to write wins, and both give its reply. While the ledger cannot
 be reached a request with a key is answered like one without: a decision that is made twice costs nothing but a receipt.
 """
@@ -40,7 +42,7 @@ class Replies:
         return None if found is None else _again(found, _digest(wanted), tenant)
 
     def keep(self, tenant: str, wanted: RouteRequest, reply: Reply, now_ms: int) -> Reply:
-        """Keep what was served under the request's key, if it has one; the reply to give, which is another's if that won."""
+        """Keep what was served under the request's key; the reply to give, which is another's if that won."""
         if wanted.idempotency_key is None or reply.status != HTTPStatus.OK:
             return reply
         mine = Answered(_digest(wanted), reply.status, now_ms, zlib.compress(reply.text.encode()))

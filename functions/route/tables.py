@@ -67,7 +67,7 @@ class Tables:
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
-        # Asked of the policy that was asked for alone: a caller cannot know which canaries it has, nor what they declare.
+        # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.
         _check_attributes(wanted, table)
         if not table.policy.canaries:
             return wanted, table, LIVE if share == PPM else Lane(None, share, share)

@@ -153,7 +153,8 @@ def test_a_canary_that_the_gates_leave_nothing_takes_no_share(cloud, wanted):
 
 
 def test_a_call_may_say_what_its_policy_declares_whatever_the_canary_declares(cloud, wanted):
-    declared = 'attribute plan = [free, pro]\nforbid "openai is for pro" when model.provider == openai and attribute.plan != pro\n'
+    declared = "attribute plan = [free, pro]\n"
+    declared += 'forbid "openai is for pro" when model.provider == openai and attribute.plan != pro\n'
     assert cloud.publish(FREE.replace("tier t =", f"{OTHER_ATTRIBUTE}tier t ="), "acme/free")[0] == 200
     assert cloud.publish(GATED.replace("tier t =", f"{declared}tier t ="), "acme/gated")[0] == 200
     answers = [cloud.route(wanted(policy="acme/gated", attributes={"plan": "free"})) for _ in range(24)]
