@@ -116,8 +116,8 @@ def ends_of_telemetry(books: Books, witness: Witness) -> Identity:
 
 
 def outcomes_of_pulls(books: Books, _: Witness) -> Identity:
-    """I3. A decision whose receipt is missing is I1's finding, so it is none here. The cell may be its task's catch-all,
-    which a receipt does not say.
+    """I3. A decision whose receipt is missing is I1's finding, so it is none here. The cell may be the catch-all of its
+    task, which a receipt does not say.
     """
     pulls: Counter[tuple[str, str]] = Counter((p.cluster, arm) for p in books.pulls.values() for arm in p.arms)
     findings, outcomes = [], set()
