@@ -142,7 +142,7 @@ def test_a_receipt_that_the_service_could_not_keep_is_carried_and_submitted_unti
     service.answer(422, {"error": {"code": "no_candidates", "message": "none", "receipt": receipt}})
     service.answer(503, {"error": {"code": "receipt_unavailable", "message": "later"}})
     service.answer(202, {"accepted": 2})
-    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, batch_age=0.05) as client:
+    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, batch_age=0.5) as client:
         client.route(envelope=ENVELOPE, policy="acme/support")
         with pytest.raises(NoCandidates):
             client.route(envelope=ENVELOPE, policy="acme/support")
