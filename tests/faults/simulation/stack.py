@@ -1,4 +1,4 @@
-"""The template's functions and tables on moto, afresh in this process, with a `Wire` to AWS and `Box`es between them."""
+"""The functions and tables of the template on moto, afresh in this process: `Wire` to AWS, `Box`es between them."""
 
 from __future__ import annotations
 
