@@ -3,7 +3,8 @@
 Resources and settings are the template's, tables and buckets are moto's. Requests are counted after serialisation, on
 the `before-send` hook, by the rules of the price lists: DynamoDB bills 1 KB units of an item (twice in a transaction,
 and an update bills the whole item), SQS 64 KB chunks. Queues are lists here: a message sent is handed on by `deliver`,
-in batches as large as the event source would make them. CPU is that of the handler's thread without moto.
+in batches as large as the event source would make them. CPU is that of the process without moto, in which
+one thread works at a time.
 """
 
 from __future__ import annotations
@@ -166,9 +167,9 @@ class Metered:
         used = self.used[function]
         written = self._out.tell()
         with redirect_stdout(self._out):
-            start = time.thread_time()
+            start = time.process_time()
             answer = self._execution.call(function, event, "request")
-            took = time.thread_time() - start
+            took = time.process_time() - start
         used.invocations += 1
         used.cpu_s += took - self._away_s
         lines = self._out.getvalue()[written:].splitlines()
@@ -181,7 +182,7 @@ class Metered:
         return answer
 
     def _sent(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        self._left_s = time.thread_time()
+        self._left_s = time.process_time()
         _, service, operation = event_name.split(".")
         used = self.used[self._function]
         used.calls[f"{service}.{operation}"] += 1
@@ -199,7 +200,7 @@ class Metered:
         return None
 
     def _received(self, **_: Any) -> None:
-        self._away_s += time.thread_time() - self._left_s
+        self._away_s += time.process_time() - self._left_s
 
     def _queued(self, request: Any) -> AWSResponse:
         document = json.loads(request.body)
