@@ -1,7 +1,7 @@
 """A Lambda environment as a process: a program, no module of the tests. It forks for each invocation and may be killed.
 
-Reads a JSON object a line: `{"module", "event", "die", "environment"}`; `die` is `[n, "before" | "after"]`, the boundary
-of the n-th call to AWS (from 0) at which the fork ends itself with SIGKILL, or null. Answers each with a line
+Reads a JSON object a line: `{"module", "event", "die", "environment"}`; `die` is `[n, "before" | "after"]`, the
+boundary of the n-th call to AWS (from 0) at which the fork ends itself with SIGKILL, or null. Answers each with a line
 `{"killed", "answer", "calls"}`. AWS is wherever `AWS_ENDPOINT_URL` of that environment says, in another process.
 """
 
