@@ -19,7 +19,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy_engine.books import PLACES, Books, Kept, decided_ms
+from policy_engine.books import PLACES, Books, Kept, Pull, decided_ms
+from policy_engine.limits import catch_all
 from policy_engine.settlement import MarkerKey
 from policy_engine.statistics import Sums, epoch_of, merge_sums, outcome_sums, quality_sums
 
@@ -115,18 +116,24 @@ def ends_of_telemetry(books: Books, witness: Witness) -> Identity:
 
 
 def outcomes_of_pulls(books: Books, _: Witness) -> Identity:
-    """I3. A decision whose receipt is missing is I1's finding, so it is none here."""
+    """I3. A decision whose receipt is missing is I1's finding, so it is none here. The cell may be the catch-all of its
+    task, which a receipt does not say.
+    """
     pulls: Counter[tuple[str, str]] = Counter((p.cluster, arm) for p in books.pulls.values() for arm in p.arms)
     findings, outcomes = [], set()
     for each in _applied(books):
         assert each.decision_id is not None
         pull = books.pulls.get(each.decision_id)
-        if pull is not None and (pull.cluster != each.cluster or each.told.arm not in pull.arms):
+        if pull is not None and not (_taught(pull, each) and each.told.arm in pull.arms):
             why = f"{each.told.arm} in {each.cluster} was not what {each.decision_id} planned"
             findings.append(Finding("I3", "outcome_without_pull", each.record_id, why))
         outcomes.add((each.cluster, each.told.arm, each.decision_id))
     sides = {"pulls": pulls.total()}, {"decisions with outcomes": len(outcomes)}
     return Identity("I3", "pulls - outcomes >= 0, by cell and arm", *sides, tuple(findings))
+
+
+def _taught(pull: Pull, each: Kept) -> bool:
+    return each.cluster in (pull.cluster, catch_all(pull.cluster, each.task or ""))
 
 
 def cells_of_outcomes(books: Books, _: Witness) -> Identity:

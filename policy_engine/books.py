@@ -51,6 +51,7 @@ class Kept:
     told: TelemetryRecord
     decision_id: str | None = None
     cluster: str | None = None
+    task: str | None = None
     at_ms: int = 0
     cost_nanodollars: int | None = None
 
@@ -180,6 +181,7 @@ def _kept(document: Mapping[str, Any]) -> Kept:
         told=told,
         decision_id=document.get("decision_id"),
         cluster=document.get("cluster"),
+        task=document.get("task"),
         at_ms=document.get("at_ms", 0),
         cost_nanodollars=document.get("cost_nanodollars"),
     )

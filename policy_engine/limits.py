@@ -9,7 +9,7 @@ from typing import Any
 
 from policy_engine.snapshot import Snapshot
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "booked_cluster", "limits_document", "limits_from_document"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "booked_cluster", "catch_all", "limits_document", "limits_from_document"]
 
 _MOST = 10**12
 
@@ -61,4 +61,9 @@ def booked_cluster(cluster: str, task: str, snapshot: Snapshot, limits: Limits) 
     """
     if cluster in snapshot.cells or len(snapshot.cells) < limits.cells:
         return cluster
+    return catch_all(cluster, task)
+
+
+def catch_all(cluster: str, task: str) -> str:
+    """The cluster of a task's further shapes; `cluster` says how long one is."""
     return sha256(f"pointsman/catch-all/{task}".encode()).hexdigest()[: len(cluster)]

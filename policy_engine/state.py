@@ -130,7 +130,12 @@ def with_accounts(
 ) -> RouteState:
     """Take over what was settled in the periods of `now_ms` or later, and the tenant's limits; pace its budgets by what
     they have used, which is what was `taken` and what was settled.
+
+    A look older than the last one that changed anything changes nothing: it was slower, and what it read has moved on.
+    As with snapshots, one older by more than two days says that the other one's clock was wrong.
     """
+    if 0 < state.paced_ms - now_ms <= _JUMPED_MS:
+        return state
     running = {key: amount for key, amount in sorted(settled.items()) if amount and _running(key, now_ms)}
     budgets = [budget for published in state.policies.values() for budget in published.policy.budgets]
     used = {key: amount + running.get(key, 0) for key, amount in taken.items()}

@@ -63,6 +63,7 @@ __all__ = [
     "record_from_wire",
     "record_to_wire",
     "too_many",
+    "too_many_accounts",
 ]
 
 MAX_ROUTE_BYTES = MAX_IR_BYTES + 8 * 1024
@@ -244,6 +245,15 @@ def too_many(most: int, wait_ms: int) -> RequestError:
     wait_s = -(-wait_ms // 1000)
     message = f"this tenant may ask {most} times a minute; ask again in {wait_s} s"
     return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
+
+
+def too_many_accounts(most: int) -> RequestError:
+    """What answers an inline policy with a budget that nobody has named yet, once there are too many."""
+    message = (
+        f"policies that came with calls have named {most} budgets and exploring routes in this period; use names that a"
+        " published policy uses, or wait for the next day"
+    )
+    return RequestError(429, "too_many_accounts", message)
 
 
 def parse_route(body: bytes) -> RouteRequest:

@@ -1,6 +1,7 @@
 """A policy that arrives with a call, held to the tenant's guard: it may only narrow.
 
-The guard's gates come on top. Floors, exploration, canaries and parameters that go beyond the guard are refused and not
+The guard's gates come on top, and so do the budgets of the policy it stands in: what an inline policy spends is the
+tenant's money all the same. Floors, exploration, canaries and parameters that go beyond the guard are refused and not
 corrected, so that a caller never gets another policy than the one it sent without being told.
 """
 
@@ -10,7 +11,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from policy_lang.gates import mentioned_fields
-from policy_lang.ir import And, Attribute, Compare, Expr, Floor, Gate, Guard, In, Not, Or, Policy, Route
+from policy_lang.ir import (
+    MAX_BUDGETS,
+    MAX_RULES,
+    And,
+    Attribute,
+    Budget,
+    Compare,
+    Expr,
+    Floor,
+    Gate,
+    Guard,
+    In,
+    Not,
+    Or,
+    Policy,
+    Route,
+)
 from policy_lang.normal import disjunction
 from policy_lang.vocabulary import ATTRIBUTE_PREFIX
 
@@ -31,13 +48,25 @@ def narrowed(policy: Policy, owner: Policy | None) -> Policy | tuple[Violation, 
     violations = tuple(_violations(policy, guard))
     if violations:
         return violations
-    return replace(
+    merged = replace(
         policy,
         gates=_merged(policy.gates, guard.gates),
         tasks=tuple(sorted({*policy.tasks, *_tasks(guard.gates)})),
         attributes=_attributes(policy, owner, guard.gates),
+        budgets=_budgets(policy.budgets, owner.budgets),
         guard=guard,
     )
+    return tuple(_overfull(merged)) or merged
+
+
+def _overfull(merged: Policy) -> Iterator[Violation]:
+    """What has no room beside the owner's: a receipt must hold a policy that can be admitted again."""
+    for path, found, most in (
+        ("gates", len(merged.gates), MAX_RULES),
+        ("budgets", len(merged.budgets), MAX_BUDGETS),
+    ):
+        if found > most:
+            yield path, f"with those that hold for every inline policy there are {found}; at most {most} are evaluated"
 
 
 def _violations(policy: Policy, guard: Guard) -> Iterator[Violation]:
@@ -79,6 +108,32 @@ def _merged(own: tuple[Gate, ...], bounds: tuple[Gate, ...]) -> tuple[Gate, ...]
         violations = [gate.violation for gate in (gates.get(bound.reason), bound) if gate]
         gates[bound.reason] = replace(bound, violation=disjunction(violations))
     return tuple(gates[reason] for reason in sorted(gates))
+
+
+def _budgets(own: tuple[Budget, ...], bounds: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    """All budgets by account; of two for one account the stricter in each respect.
+
+    A tier to degrade to is the owner's and means nothing in another policy.
+    """
+    budgets = {_account(budget): budget for budget in own}
+    for bound in bounds:
+        mine = budgets.get(_account(bound))
+        budgets[_account(bound)] = replace(bound, degrade=None) if mine is None else _stricter(mine, bound)
+    return tuple(budgets[account] for account in sorted(budgets))
+
+
+def _account(budget: Budget) -> tuple[str, str, str, str]:
+    return budget.scope, budget.name or "", budget.unit, budget.period
+
+
+def _stricter(mine: Budget, bound: Budget) -> Budget:
+    return replace(
+        mine,
+        limit=min(mine.limit, bound.limit),
+        warn_ppm=mine.warn_ppm or bound.warn_ppm,
+        at_limit="deny" if "deny" in (mine.at_limit, bound.at_limit) else "warn",
+        unreachable="closed" if "closed" in (mine.unreachable, bound.unreachable) else "open",
+    )
 
 
 def _tasks(gates: tuple[Gate, ...]) -> set[str]:

@@ -12,12 +12,15 @@ from policy_engine.accounts import Allowance, Charge, read_key
 from policy_engine.budgets import BudgetReading
 from policy_engine.leases import Lease, Need, asked, need, opened, renewed
 
-__all__ = ["MAX_ACCOUNTS", "STALE_LEASE_MS", "Leases"]
+__all__ = ["INLINE_ACCOUNTS", "MAX_ACCOUNTS", "STALE_LEASE_MS", "Leases"]
 
 #: Age at which a lease no longer serves, however unreachable the ledger.
 STALE_LEASE_MS = 5 * 60 * 1000
-#: Accounts of one tenant in use at a time. Inline policies name their budgets freely; an item holds 400 KB.
-MAX_ACCOUNTS = 1_000
+#: Accounts of one tenant in use at a time: all of them are in one item, which holds 400 KB.
+MAX_ACCOUNTS = 2_000
+#: With so many in use, those that only inline policies name get no further ones: whoever makes names up must not take
+#: the place of a published budget.
+INLINE_ACCOUNTS = 500
 # While the ledger is down every request would wait for it in vain; one in this many milliseconds does.
 _RETRY_MS = 2_000
 _HELD_TENANTS = 128
@@ -71,6 +74,14 @@ class Leases:
         if max(needs) > (Need.SOON if hurried else Need.NONE) and not _resting(book, now_ms):
             self._renew(tenant, book, allowances, settled, now_ms)
         return tuple([_reading(book, each, settled, now_ms) for each in allowances])
+
+    def crowded(self, tenant: str, allowances: Sequence[Allowance], now_ms: int) -> bool:
+        """Whether some of the accounts are new and an inline policy may open none any more, as far as is known here."""
+        book = self._books.get(tenant)
+        if book is None or len(book.known) < INLINE_ACCOUNTS:
+            return False
+        running = sum(not _over(key, now_ms) for key in book.known)
+        return running >= INLINE_ACCOUNTS and any(each.account.key(now_ms) not in book.known for each in allowances)
 
     def charge(self, tenant: str, charges: Sequence[Charge]) -> None:
         """Take what a decision is expected to use out of the leases; the period may have ended since."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from functions.route.leases import Leases
+from functions.route.leases import INLINE_ACCOUNTS, Leases
 from functions.route.states import View
 from functions.stores.ledger import Ledger
 from policy_engine.accounts import REQUESTS, Allowance, allowances
@@ -12,7 +12,7 @@ from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Decision
 from policy_engine.pacing import told_pace
 from policy_engine.table import Table
-from policy_engine.wire import RouteRequest, too_many
+from policy_engine.wire import RouteRequest, too_many, too_many_accounts
 
 __all__ = ["Meter"]
 
@@ -26,8 +26,12 @@ class Meter:
     def readings(
         self, wanted: RouteRequest, table: Table, view: View, tenant: str, now_ms: int
     ) -> tuple[BudgetReading, ...]:
-        """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often."""
+        """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often, or
+        its inline policies have made up too many accounts.
+        """
         covering = allowances(table.policy.budgets, wanted, table.survey(wanted).route)
+        if wanted.inline is not None and self._leases.crowded(tenant, covering, now_ms):
+            raise too_many_accounts(INLINE_ACCOUNTS)
         most = view.state.limits.requests_per_minute
         if most is not None:
             covering = (Allowance(REQUESTS, most), *covering)

@@ -1,5 +1,8 @@
 """Replies given under an idempotency key: the same key and request get the same reply for a day, another request none.
 
+A refusal is not kept: it grants nothing, and what refused it (a budget, a breaker) may stand no longer when the same
+key asks again.
+
 Only requests with a key pay for it: one read before anything is decided, one conditional write once the receipt is
 durable. Of two that decide at the same time the first to write wins, and both give its reply. While the ledger cannot
 be reached a request with a key is answered like one without: a decision that is made twice costs nothing but a receipt.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import zlib
 from hashlib import sha256
+from http import HTTPStatus
 
 from functions.function_url import Reply
 from functions.stores.errors import StoreError
@@ -38,8 +42,8 @@ class Replies:
         return None if found is None else _again(found, _digest(wanted), tenant)
 
     def keep(self, tenant: str, wanted: RouteRequest, reply: Reply, now_ms: int) -> Reply:
-        """Keep a reply under the request's key, if it has one; the reply to give, which is another's if that won."""
-        if wanted.idempotency_key is None:
+        """Keep what was served under the request's key; the reply to give, which is another's if that won."""
+        if wanted.idempotency_key is None or reply.status != HTTPStatus.OK:
             return reply
         mine = Answered(_digest(wanted), reply.status, now_ms, zlib.compress(reply.text.encode()))
         try:

@@ -67,8 +67,9 @@ class Tables:
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
+        # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.
+        _check_attributes(wanted, table)
         if not table.policy.canaries:
-            _check_attributes(wanted, table)
             return wanted, table, LIVE if share == PPM else Lane(None, share, share)
         standing = self._standing(fingerprint, table, wanted, view, decision_id)
         lane = _lane(table.policy, fingerprint, share, standing, wanted, decision_id, now_ms)
@@ -76,7 +77,6 @@ class Tables:
             canary = standing[lane.policy]
             table = self._published(canary.fingerprint, view)
             wanted = wanted if canary.arms is None else replace(wanted, candidates=canary.arms)
-        _check_attributes(wanted, table)
         return wanted, table, lane
 
     def _standing(

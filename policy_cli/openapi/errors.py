@@ -55,6 +55,9 @@ ERRORS: dict[str, Meaning] = {
     "wrong_name": Meaning(422, "the text or fingerprint is of another policy than the path names"),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
     "too_many_requests": Meaning(429, "the tenant has asked as often this minute as it may; see `retry_after_s`"),
+    "too_many_accounts": Meaning(
+        429, "inline policies have named more budgets and exploring routes than they may in a period"
+    ),
     "registry_unavailable": Meaning(503, "the tenant registry is out of reach; try again"),
     "state_unavailable": Meaning(503, "no policies young enough are at hand; try again"),
     "signing_unavailable": Meaning(503, "the signing keys are out of reach; try again"),
@@ -79,7 +82,7 @@ ANYWHERE = (
 )
 ROUTING = (
     *("invalid_envelope", "invalid_attribute", "invalid_ir", "invalid_pin", "beyond_guard", "unknown_policy"),
-    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests"),
+    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests", "too_many_accounts"),
     *("state_unavailable", "signing_unavailable", "receipt_unavailable"),
 )
 REPORTING = ("idempotency_conflict", "telemetry_unavailable")

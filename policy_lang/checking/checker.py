@@ -175,7 +175,7 @@ def within_limits(outline: Outline) -> Iterator[Diagnostic]:
         ("routes", ir.MAX_RULES, outline.routes),
         ("tasks", ir.MAX_RULES - 1, outline.task_items),
         ("tiers", 64, outline.tiers),
-        ("budgets", 64, outline.budgets),
+        ("budgets", ir.MAX_BUDGETS, outline.budgets),
         ("assertions", 64, outline.assertions),
         ("attributes", 16, outline.attributes),
         ("canaries", 8, outline.canaries),

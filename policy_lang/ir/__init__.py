@@ -22,6 +22,7 @@ from policy_lang.ir.expressions import (
 )
 from policy_lang.ir.fields import (
     IR_VERSION,
+    MAX_BUDGETS,
     MAX_DEPTH,
     MAX_IR_BYTES,
     MAX_NODES,
@@ -61,6 +62,7 @@ from policy_lang.ir.policy import (
 
 __all__ = [
     "IR_VERSION",
+    "MAX_BUDGETS",
     "MAX_DEPTH",
     "MAX_IR_BYTES",
     "MAX_NODES",

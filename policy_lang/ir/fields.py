@@ -9,6 +9,7 @@ from policy_lang.canonical import MAX_SAFE_INTEGER
 
 __all__ = [
     "IR_VERSION",
+    "MAX_BUDGETS",
     "MAX_DEPTH",
     "MAX_IR_BYTES",
     "MAX_NODES",
@@ -41,6 +42,7 @@ PPM = 1_000_000
 MAX_IR_BYTES = 64 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 4_096
+MAX_BUDGETS = 64
 MAX_RULES = 200
 
 

@@ -9,6 +9,7 @@ from policy_lang.canonical import MAX_SAFE_INTEGER
 from policy_lang.ir.expressions import Expr
 from policy_lang.ir.fields import (
     IR_VERSION,
+    MAX_BUDGETS,
     MAX_RULES,
     Amount,
     Arm,
@@ -276,7 +277,7 @@ class Policy(Closed):
     baseline: Arm | None = None
     attributes: Annotated[tuple[Attribute, ...], Limits(0, 16)] = ()
     task_texts: Annotated[tuple[TaskText, ...], Limits(0, 200)] = ()
-    budgets: Annotated[tuple[Budget, ...], Limits(0, 64)] = ()
+    budgets: Annotated[tuple[Budget, ...], Limits(0, MAX_BUDGETS)] = ()
     canaries: Annotated[tuple[Canary, ...], Limits(0, 8)] = ()
     guard: Guard | None = None
     assertions: Annotated[tuple[Assertion, ...], Limits(0, 64)] = ()

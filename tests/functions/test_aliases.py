@@ -9,8 +9,11 @@ import pytest
 
 from functions.function_url import request_from_event
 from functions.route import app as route
+from functions.stores.state import Revision
 from policy_engine.receipt import open_sealed
 from policy_engine.replay import replay
+from policy_engine.state import with_overlay
+from policy_lang.catalog import Model
 
 
 @pytest.fixture
@@ -199,3 +202,22 @@ def test_a_rollback_during_which_somebody_publishes_is_asked_again(cloud, versio
     status, reply = cloud.alias({"rollback": True})
     assert (status, reply["error"]["code"]) == (409, "alias_moved")
     assert leads(cloud)[0][0] not in versions
+
+
+def test_a_rollback_to_models_that_have_left_the_catalog_serves_what_is_left_of_them(cloud, wanted):
+    row = Model("lab/tiny", "lab", "tiny", 1, 1, context=200_000, stage="stable")
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (row,))))
+    source = 'policy "lab" language 1\ntier t = [tiny, gpt-5-mini]\ndefault route r { use t pick cheapest }\n'
+    source += "fallback tiny, gpt-5-mini\n"
+    assert cloud.publish(source, "lab")[0] == 200
+    assert cloud.publish(source.replace("tiny, ", ""), "lab")[0] == 200
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, ())))
+    assert cloud.alias({"rollback": True}, "lab")[0] == 200
+    cloud.watch()
+    cloud.now += 31_000
+    status, reply = cloud.route(wanted(policy="lab"))
+    assert (status, [step["arm"] for step in reply["plan"]]) == (200, ["openai/gpt-5-mini"])
+    policies = {
+        fingerprint: (kept.policy, kept.lines) for fingerprint, kept in cloud.state.current("acme").policies.items()
+    }
+    assert all(replay(message["body"].split("\n")[1], policies).equal for message in cloud.take("records"))

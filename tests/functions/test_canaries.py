@@ -123,6 +123,9 @@ tier t = [gpt-5-mini, claude-sonnet-4-5]
 default route general { use t  pick cheapest }
 fallback gpt-5-mini
 """
+OTHER_ATTRIBUTE = """attribute plan = [gold]
+forbid "no sonnet for gold" when attribute.plan == gold and model.provider == anthropic
+"""
 
 
 def test_a_canary_obeys_the_gates_of_the_policy_it_is_drawn_from(cloud, wanted):
@@ -147,3 +150,18 @@ def test_a_canary_that_the_gates_leave_nothing_takes_no_share(cloud, wanted):
     assert cloud.publish(GATED, "acme/gated")[0] == 200
     lanes = [cloud.route(wanted(policy="acme/gated"))[1]["lane"] for _ in range(16)]
     assert lanes == [{}] * 16
+
+
+def test_a_call_may_say_what_its_policy_declares_whatever_the_canary_declares(cloud, wanted):
+    declared = "attribute plan = [free, pro]\n"
+    declared += 'forbid "openai is for pro" when model.provider == openai and attribute.plan != pro\n'
+    assert cloud.publish(FREE.replace("tier t =", f"{OTHER_ATTRIBUTE}tier t ="), "acme/free")[0] == 200
+    assert cloud.publish(GATED.replace("tier t =", f"{declared}tier t ="), "acme/gated")[0] == 200
+    answers = [cloud.route(wanted(policy="acme/gated", attributes={"plan": "free"})) for _ in range(24)]
+    assert {status for status, _ in answers} == {200}
+    lanes = {reply["lane"].get("policy"): {step["arm"] for step in reply["plan"]} for _, reply in answers}
+    assert lanes == {None: {"anthropic/claude-haiku-4-5"}, "acme/free": {SONNET}}
+    policies = {
+        fingerprint: (kept.policy, kept.lines) for fingerprint, kept in cloud.state.current("acme").policies.items()
+    }
+    assert all(replay(message["body"].split("\n")[1], policies).equal for message in cloud.take("records"))

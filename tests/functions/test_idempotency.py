@@ -14,6 +14,12 @@ from policy_engine.settlement import OUTCOME_LIMIT_MS
 
 DAY = 86_400_000
 TOKEN = "1.k2." + "a" * 40
+TIGHT = """policy "acme/tight" language 1
+tier small = [claude-haiku-4-5]
+default route general { use small  pick cheapest }
+fallback claude-haiku-4-5
+budget tenant 1_000 tokens/day
+"""
 RECORD = {"token": TOKEN, "arm": "anthropic/claude-haiku-4-5", "outcome": "ok", "quality": 0.25}
 
 
@@ -47,11 +53,18 @@ def test_another_request_under_the_same_key_is_refused(cloud, wanted, change):
     assert cloud.take("records") == []
 
 
-def test_a_refusal_that_was_decided_is_given_again(cloud, wanted):
-    keyed = wanted(idempotency_key="order-7", org="frozen")
-    first = cloud.route(keyed)
-    assert first[0] == 422
-    assert cloud.route(keyed) == first
+def test_a_refusal_takes_up_no_key(cloud, wanted):
+    """Whoever comes back after midnight is not denied for yesterday's money."""
+    cloud.publish(TIGHT, "acme/tight")
+    while cloud.route(wanted(policy="acme/tight"))[0] == 200:
+        pass
+    keyed = wanted(policy="acme/tight", idempotency_key="order-7")
+    status, reply = cloud.route(keyed)
+    assert (status, reply["error"]["code"]) == (429, "budget_denied")
+    cloud.now += DAY - cloud.now % DAY
+    served = cloud.route(keyed)
+    assert served[0] == 200
+    assert cloud.route(keyed) == served
 
 
 def test_a_request_that_was_never_decided_takes_up_no_key(cloud, wanted):

@@ -160,6 +160,18 @@ def test_an_inline_policy_is_held_to_the_guard_of_the_published_ones(cloud, want
     assert "default.explore.rate_ppm" in reply["error"]["message"]
 
 
+def test_an_inline_policy_spends_from_the_budgets_of_the_policy_that_guards_it(cloud, wanted):
+    assert cloud.publish(GUARDED + "budget tenant 3_000 tokens/day", "acme/guarded")[0] == 200
+    inline = ir_document(compile_policy(GUARDED, default_catalog()).policy)
+    assert "budgets" not in inline
+    answers = [cloud.route(wanted(policy=None, ir=inline)) for _ in range(8)]
+    assert [status for status, _ in answers] == [200, 200, 200, 429, 429, 429, 429, 429]
+    inline["budgets"] = [{"scope": "tenant", "limit": 9_000, "unit": "tokens", "period": "day"}]
+    assert cloud.route(wanted(policy=None, ir=inline))[1]["error"]["code"] == "budget_denied"
+    assert cloud.route(wanted(policy="acme/guarded"))[1]["error"]["code"] == "budget_denied"
+    assert all(replay(message["body"].split("\n")[1], {}).equal for message in cloud.take("records")[:-1])
+
+
 def test_what_a_guard_finds_too_dear_is_not_served_inline_and_the_receipt_replays(cloud, wanted):
     cloud.publish(GUARDED.replace("$0.50", "$0.0000001"), "acme/guarded")
     inline = ir_document(compile_policy(GUARDED, default_catalog()).policy)

@@ -10,6 +10,7 @@ import pytest
 from policy_engine.accounting import Witness, balance
 from policy_engine.books import Books
 from policy_engine.decision import Circumstances, decide, decision_id_for
+from policy_engine.limits import catch_all
 from policy_engine.receipt import receipt_body, seal
 from policy_engine.settlement import Telemetry, outcome_record, settle
 from policy_engine.snapshot import EMPTY
@@ -27,7 +28,8 @@ LINES = {"PII stays in the EU": 6, "route:labelling": 9, "route:general": 16}
 class Kept:
     """Decisions and what became of them, as lines; tests alter them before they are entered."""
 
-    def __init__(self, table, request) -> None:
+    def __init__(self, table, request, *, crowded=False) -> None:
+        self.crowded = crowded
         self.policies = {table.policy_fingerprint: (table.policy, LINES)}
         self.receipts, self.outcomes, self.cells, self.markers = [], [], {}, {}
         self.decided, self.accepted = [], []
@@ -40,7 +42,10 @@ class Kept:
 
     def _reported(self, decision, number):
         told = {"input_tokens": 300 + number, "output_tokens": 20, "latency_ms": 700}
-        record = TelemetryRecord(mint(decision.claims(), KEYS), 0, decision.arm, "ok", **told, quality_ppm=500_000)
+        claims = decision.claims()
+        if self.crowded:
+            claims = replace(claims, cluster=catch_all(claims.cluster, claims.task))
+        record = TelemetryRecord(mint(claims, KEYS), 0, decision.arm, "ok", **told, quality_ppm=500_000)
         settled = settle(Telemetry("acme", f"r:{number}", NOW + 1_000, record), KEYS)
         self.outcomes.append(outcome_record(settled, {"outcome": "applied", "quality": "applied"}))
         self.accepted.append(f"r:{number}")
@@ -87,6 +92,13 @@ def test_whole_books_balance_and_say_both_sides(kept):
         ({"receipts": COUNT}, {"byte-equal": COUNT}),
     ]
     assert identities[2].left["pulls"] >= COUNT
+
+
+def test_books_balance_where_a_shape_too_many_was_booked_with_its_task(table, request_for):
+    kept = Kept(table, request_for("label"), crowded=True)
+    assert kept.findings() == set()
+    kept.outcomes[0]["cluster"] = "0" * len(kept.outcomes[0]["cluster"])
+    assert ("I3", "outcome_without_pull", "r:0") in kept.findings()
 
 
 def test_what_lies_twice_counts_once_where_it_got_furthest(kept):

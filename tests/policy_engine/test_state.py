@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from policy_engine.accounts import Account
 from policy_engine.aliases import alias_of
 from policy_engine.breakers import Breaker, Counts, Pulse
+from policy_engine.limits import DEFAULT_LIMITS, Limits
 from policy_engine.snapshot import EMPTY, build_snapshot
 from policy_engine.state import (
     PublishedPolicy,
@@ -17,6 +19,7 @@ from policy_engine.state import (
     state_document,
     state_from_document,
     unpack_state,
+    with_accounts,
     with_overlay,
     with_policy,
     with_snapshot,
@@ -24,6 +27,7 @@ from policy_engine.state import (
 from policy_lang.catalog import Model, default_catalog
 from policy_lang.fingerprint import policy_fingerprint
 
+NOW = 1_790_000_000_000
 ROW = Model("lab/tiny", "lab", "tiny", 1, 1)
 
 
@@ -90,3 +94,12 @@ def test_a_new_day_is_news_even_to_a_tenant_without_outcomes():
 def test_the_catalog_of_a_state_is_the_shipped_one_under_its_own_rows():
     assert state_catalog(RouteState("acme")) is default_catalog()
     assert state_catalog(RouteState("acme", overlay=(ROW,))).models["lab/tiny"] == ROW
+
+
+def test_a_look_that_was_overtaken_takes_no_settlement_back():
+    key = Account("org", "labs", "nanodollars", "day").key(NOW)
+    newer = with_accounts(RouteState("acme"), {}, {key: -700}, Limits(cells=9), NOW)
+    assert with_accounts(newer, {}, {key: -200}, DEFAULT_LIMITS, NOW - 60_000) is newer
+    assert with_accounts(newer, {}, {key: -900}, Limits(cells=9), NOW + 60_000).settled == {key: -900}
+    jumped = with_accounts(newer, {}, {}, DEFAULT_LIMITS, NOW - 3 * 86_400_000)
+    assert (jumped.settled, jumped.limits) == ({}, DEFAULT_LIMITS)

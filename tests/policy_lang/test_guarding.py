@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from policy_lang.admission import admit
 from policy_lang.compiler import compile_policy
+from policy_lang.fingerprint import ir_document
 from policy_lang.gates import evaluate
 from policy_lang.guarding import narrowed
 from policy_lang.ir import Explore, Floor
@@ -140,3 +142,28 @@ def test_floors_of_another_metric_do_not_count(catalog, owner):
     eager = replace(inline(catalog).default, explore=Explore(900_000))
     policy = replace(inline(catalog), default=replace(eager, floors=(Floor("quality", 1),)), routes=())
     assert not isinstance(narrowed(policy, strict), tuple)
+
+
+def test_the_budgets_of_the_guarding_policy_hold_as_well_and_the_stricter_of_two(catalog, owner):
+    bounds = "budget tenant $9/day warn 80% then tier small budget org labs 500 tokens/day"
+    bounds += " budget team x $8/day at limit warn"
+    owner = replace(owner, budgets=inline(catalog, more=bounds).budgets)
+    mine = "budget org labs 900 tokens/day at limit warn when unreachable closed budget team x $5/day at limit warn"
+    policy = narrowed(inline(catalog, more=mine), owner)
+    found = [(b.scope, b.limit, b.at_limit, b.unreachable, b.warn_ppm, b.degrade) for b in policy.budgets]
+    assert found == [
+        ("org", 500, "deny", "closed", None, None),
+        ("team", 5_000_000_000, "warn", "open", None, None),
+        ("tenant", 9_000_000_000, "deny", "open", 800_000, None),
+    ]
+    assert narrowed(policy, owner) == policy
+    assert admit(ir_document(replace(policy, guard=None))).budgets == policy.budgets
+
+
+def test_budgets_that_find_no_room_beside_the_owners_are_refused(catalog, owner):
+    budgets = inline(catalog, more=" ".join(f"budget org o{number} $1/day" for number in range(40))).budgets
+    owner = replace(owner, budgets=budgets)
+    policy = inline(catalog, more=" ".join(f"budget org p{number} $1/day" for number in range(40)))
+    assert narrowed(policy, owner) == (
+        ("budgets", "with those that hold for every inline policy there are 80; at most 64 are evaluated"),
+    )
