@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +25,6 @@ import scale
 from learn import learned
 from metering import LOG_EVENT_BYTES, Metered, Usage
 
-from functions.settings import WatchSettings
 from policy_cli.dev.template import read_template
 
 HERE = Path(__file__).parent
@@ -60,7 +59,6 @@ budget org growth $4000/month warn 80%
 """
 #: From this much memory on a function has a whole core; below, its share of one.
 CORE_MB = 1769
-WATCH_WORKERS = next(field.default for field in fields(WatchSettings) if field.name == "watch_workers")
 #: Assumed milliseconds that a function waits for AWS, by call: medians within a region. CPU is measured, this is not.
 WAIT_MS = {
     "dynamodb.BatchGetItem": 6,
@@ -321,7 +319,7 @@ def terms(profile: Mapping[str, Any]) -> dict[str, Any]:
         "profile_units": profile["learn"]["100"]["write units"],
         "watch_s": billed_ms("WatchFunction", profile["watch"]) / 1000,
         "watch_cpu_s": cpu_ms("WatchFunction", profile["watch"]) / 1000,
-        "watch_workers": WATCH_WORKERS,
+        "watch_workers": int(DEPLOYED["WatchFunction"]["Environment"]["Variables"]["WATCH_WORKERS"]),
         "watch_timeout_s": DEPLOYED["WatchFunction"]["Timeout"],
         "put_usd": priced("s3 puts", 1),
         "bill": list(parts(profile)),

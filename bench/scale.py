@@ -106,7 +106,7 @@ def _watched(terms: Mapping[str, Any]) -> Iterator[str]:
     """Side by side, tenants wait together and take turns at the one core that Python uses."""
     took, cpu, most, workers = (terms[f"watch_{name}"] for name in ("s", "cpu_s", "timeout_s", "workers"))
     together = max(cpu, took / workers)
-    yield f"`watch` takes {took:.2f} s a tenant, {cpu:.2f} s of it CPU. One after another its {most} s would be enough"
+    yield f"`watch` takes {took:.2f} s a tenant, {cpu:.2f} s of them CPU. One after another its {most} s would do"
     yield f"for {most / took:,.0f} tenants in a run; {workers} at a time they are enough for {most / together:,.0f}."
 
 

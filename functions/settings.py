@@ -75,7 +75,7 @@ class WatchSettings:
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
-    watch_workers: int = 8
+    watch_workers: int
 
 
 Settings = TypeVar(

@@ -39,11 +39,11 @@ class Execution:
     """Calls handlers one at a time.
 
     INVARIANT: `turn` is held during every call. moto's transactions are not isolated from each other, and a signal or a
-    second request must not find one half done.
+    second request must not find one half done. For the same reason `watch` looks at one tenant at a time.
     """
 
     def __init__(self, template: Template, variables: Mapping[str, str]) -> None:
-        os.environ |= variables
+        os.environ |= {**variables, "WATCH_WORKERS": "1"}
         self.turn = threading.RLock()
         self._entries = {function.name: _entry(function.module, function.entry) for function in template.functions}
 
@@ -121,8 +121,6 @@ def lambda_environment(*, verbose: bool) -> Iterator[None]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_LOG_LEVEL": "INFO" if verbose else "CRITICAL",
-        # moto's transactions are not safe under threads.
-        "WATCH_WORKERS": "1",
     }
     try:
         yield
