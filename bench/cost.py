@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ import scale
 from learn import learned
 from metering import LOG_EVENT_BYTES, Metered, Usage
 
+from functions.settings import WatchSettings
 from policy_cli.dev.template import read_template
 
 HERE = Path(__file__).parent
@@ -59,6 +60,7 @@ budget org growth $4000/month warn 80%
 """
 #: From this much memory on a function has a whole core; below, its share of one.
 CORE_MB = 1769
+WATCH_WORKERS = next(field.default for field in fields(WatchSettings) if field.name == "watch_workers")
 #: Assumed milliseconds that a function waits for AWS, by call: medians within a region. CPU is measured, this is not.
 WAIT_MS = {
     "dynamodb.BatchGetItem": 6,
@@ -318,6 +320,8 @@ def terms(profile: Mapping[str, Any]) -> dict[str, Any]:
         "consumer_s": {name: billed_ms(name, counts[name]) / MILLION / 1000 for name in STEADY},
         "profile_units": profile["learn"]["100"]["write units"],
         "watch_s": billed_ms("WatchFunction", profile["watch"]) / 1000,
+        "watch_cpu_s": cpu_ms("WatchFunction", profile["watch"]) / 1000,
+        "watch_workers": WATCH_WORKERS,
         "watch_timeout_s": DEPLOYED["WatchFunction"]["Timeout"],
         "put_usd": priced("s3 puts", 1),
         "bill": list(parts(profile)),
@@ -347,8 +351,12 @@ def gb_seconds(function: str, counts: Mapping[str, Any]) -> float:
 def billed_ms(function: str, counts: Mapping[str, Any]) -> float:
     """CPU, which below a whole core takes as much longer; waiting; and half a millisecond of rounding up each time."""
     waited = sum(WAIT_MS[call] * count for call, count in counts["calls"].items())
-    ran = counts["cpu_ms"] * max(1.0, CORE_MB / memory_mb(function))
-    return float(waited + ran + 0.5 * counts["invocations"])
+    return float(waited + cpu_ms(function, counts) + 0.5 * counts["invocations"])
+
+
+def cpu_ms(function: str, counts: Mapping[str, Any]) -> float:
+    """As the memory's share of a core makes it."""
+    return float(counts["cpu_ms"] * max(1.0, CORE_MB / memory_mb(function)))
 
 
 def memory_mb(function: str) -> int:

@@ -99,8 +99,15 @@ def tables(profile: Mapping[str, Any], terms: Mapping[str, Any]) -> Iterator[str
         for name, figure in rows:
             yield f"| {name} | " + " | ".join(figure(load) for load in loads) + " |"
         yield ""
-    took, most = terms["watch_s"], terms["watch_timeout_s"]
-    yield f"`watch` takes {took:.2f} s a tenant, so its {most} s are enough for {most / took:,.0f} tenants in a run."
+    yield from _watched(terms)
+
+
+def _watched(terms: Mapping[str, Any]) -> Iterator[str]:
+    """Side by side, tenants wait together and take turns at the one core that Python uses."""
+    took, cpu, most, workers = (terms[f"watch_{name}"] for name in ("s", "cpu_s", "timeout_s", "workers"))
+    together = max(cpu, took / workers)
+    yield f"`watch` takes {took:.2f} s a tenant, {cpu:.2f} s of them CPU. One after another its {most} s would be enough"
+    yield f"for {most / took:,.0f} tenants in a run; {workers} at a time they are enough for {most / together:,.0f}."
 
 
 def _whole(number: float) -> str:

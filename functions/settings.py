@@ -67,12 +67,15 @@ class PublishSettings:
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
+    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many."""
+
     state_table: str
     ledger_table: str
     statistics_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
+    watch_workers: int = 8
 
 
 Settings = TypeVar(

@@ -16,6 +16,7 @@ from typing import Any
 from policy_client.credentials import Credentials
 from policy_client.errors import NoCandidates, RouteError, RouteUnavailable
 from policy_client.reply import RouteReply, reply_from_wire
+from policy_client.sessions import Sessions
 from policy_client.telemetry import TelemetryQueue, TelemetryStats
 from policy_client.transport import Response, Transport
 from policy_engine.wire import MAX_RECEIPTS, MAX_RECEIPTS_BYTES, record_from_wire
@@ -42,6 +43,7 @@ class Client:
     carry_receipts: where the service can keep a receipt nowhere it answers all the same and hands the receipt over; the
     client submits it until it is taken, in a queue like telemetry's with a spill file of its own beside `spill`.
     Without it such a call ends in RouteError 503, and there is no decision without a durable receipt.
+    sessions: how many sessions' pins are remembered, those in use longest; about 300 bytes each.
     After a fork the child starts with an empty queue and connections of its own. In a Lambda function call `flush`
     before returning: between invocations the environment, and with it the queue's thread, is frozen.
     """
@@ -61,6 +63,7 @@ class Client:
         spill: str | os.PathLike[str] | None = None,
         exit_flush: float = 2.0,
         carry_receipts: bool = False,
+        sessions: int = 10_000,
         clock: Callable[[], int] = _wall_clock,
     ) -> None:
         self._credentials, self._clock, self._exit_flush = credentials, clock, exit_flush
@@ -75,6 +78,7 @@ class Client:
             attempts=attempts,
             spill=Path(spill) if spill else None,
         )
+        self._sessions = Sessions(sessions)
         self._carries = carry_receipts
         self._receipts = TelemetryQueue(
             lambda body: self._post(self._route, "/v1/receipts", body),
@@ -96,33 +100,41 @@ class Client:
         org: str | None = None,
         team: str | None = None,
         product: str | None = None,
+        attributes: Mapping[str, str] | None = None,
         candidates: Sequence[str] | None = None,
+        session: str | None = None,
+        pin: str | None = None,
+        tool_loop: bool = False,
         idempotency_key: str | None = None,
         fallback: str | None = None,
     ) -> RouteReply:
         """Ask which model serves a call of this shape. Exactly one of `policy` (a published name) and `ir` is given.
 
-        candidates: arm ids to choose among. fallback: the emergency model that RouteUnavailable names when no answer
+        attributes: what the policy's `attributes` ask for. candidates: arm ids to choose among. session: the
+        conversation that the call belongs to; under a policy with `pin` this client remembers and sends its pin, unless
+        `pin` is given: a reply's `session_pin` where processes share the session, or `"stored"` to have the service
+        keep it. tool_loop: the call continues a chain of tool calls. idempotency_key: for 24 hours the same key with
+        the same request gets the same reply. fallback: the emergency model that RouteUnavailable names when no answer
         comes. Raises RouteError, NoCandidates, RouteUnavailable.
         """
-        asked = {
+        given = {
             "policy": policy,
             "ir": ir,
             "org": org,
             "team": team,
             "product": product,
+            "attributes": dict(attributes) if attributes else None,
             "candidates": list(candidates) if candidates is not None else None,
+            "session": session,
+            "tool_loop": tool_loop or None,
             "idempotency_key": idempotency_key,
             "carry_receipt": self._carries or None,
         }
-        document = {name: value for name, value in asked.items() if value is not None}
-        body = json.dumps(document | {"envelope": envelope_to_wire(envelope)}, separators=(",", ":")).encode()
-        try:
-            status, content = self._post(self._route, "/v1/route", body)
-        except (OSError, HTTPException) as problem:
-            raise RouteUnavailable(f"{type(problem).__name__}: {problem}".rstrip(": "), fallback) from problem
-        self._carry(content)
-        return _read_reply(status, content)
+        asked = {name: value for name, value in given.items() if value is not None}
+        asked["envelope"] = envelope_to_wire(envelope)
+        if session is None or pin is not None:
+            return self._answered(asked, pin, fallback)
+        return self._next_turn(asked, session, fallback)
 
     def telemetry(
         self,
@@ -200,6 +212,30 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _next_turn(self, asked: Mapping[str, Any], session: str, fallback: str | None) -> RouteReply:
+        pin = self._sessions.pin(session, asked.get("idempotency_key"))
+        try:
+            reply = self._answered(asked, pin, fallback)
+        except RouteError as refused:
+            if pin is None or refused.code != "invalid_pin":
+                raise
+            # The key that signed it is retired: the session begins anew, rather than being refused from now on.
+            self._sessions.forget(session)
+            reply = self._answered(asked, None, fallback)
+        if reply.session_pin is not None:
+            self._sessions.keep(session, reply.session_pin)
+        return reply
+
+    def _answered(self, asked: Mapping[str, Any], pin: str | None, fallback: str | None) -> RouteReply:
+        document = {**asked, "pin": pin} if pin is not None else asked
+        body = json.dumps(document, separators=(",", ":")).encode()
+        try:
+            status, content = self._post(self._route, "/v1/route", body)
+        except (OSError, HTTPException) as problem:
+            raise RouteUnavailable(f"{type(problem).__name__}: {problem}".rstrip(": "), fallback) from problem
+        self._carry(content)
+        return _read_reply(status, content)
+
     def _post(self, transport: Transport, path: str, body: bytes) -> Response:
         whole_path = transport.prefix + path
         headers = self._credentials.headers(transport.origin, whole_path, body, self._clock())
@@ -217,6 +253,7 @@ class Client:
         self._report.close()
         self._queue.renew()
         self._receipts.renew()
+        self._sessions.renew()
 
 
 def _planned(reply: RouteReply, hop: int) -> str | None:

@@ -29,7 +29,8 @@ class RouteReply:
 
     `tier` is None where a model outside the route's tiers serves; confidence is P(the arm clears the route's floors).
     In `mode` shadow the caller serves as it did before and reports the arm it used. `token` goes back with telemetry,
-    untouched. `document` is the reply as received, reasons per candidate included.
+    untouched, and `session_pin` with the session's next call: the client sees to it. `document` is the reply as
+    received, reasons per candidate included.
     """
 
     decision_id: str
@@ -52,6 +53,7 @@ class RouteReply:
     mode: str
     state_age_ms: int
     token: str
+    session_pin: str | None
     document: Mapping[str, Any]
 
 
@@ -64,9 +66,10 @@ def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
         plan=tuple(steps),
         baseline_arm=baseline["arm"],
         baseline_cost_nanodollars=baseline["cost_nanodollars"],
+        session_pin=document.get("session_pin"),
         document=document,
     )
 
 
-_DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "document")
+_DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "session_pin", "document")
 _PLAIN = tuple(name for name in RouteReply.__slots__ if name not in _DERIVED)

@@ -5,6 +5,7 @@ copies of it all in S3, spooled receipts into their queue.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -51,30 +52,41 @@ class WatchStores:
 
 
 @dataclass(slots=True)
+class _Visit:
+    """What became of one tenant, as far as it got: `outage` may come after the state was refreshed."""
+
+    tenant: str
+    version: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    copied: int = 0
+    drained: int = 0
+    outage: StoreError | None = None
+
+
+@dataclass(slots=True)
 class _Look:
     """What one look at all tenants came to."""
 
     now_ms: int
     shared: Mapping[str, Belief] | None = None
-    versions: dict[str, int] = field(default_factory=dict)
-    failures: dict[str, StoreError] = field(default_factory=dict)
-    left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    visits: list[_Visit] = field(default_factory=list)
     copied: int = 0
-    drained: int = 0
+    failures: dict[str, StoreError] = field(default_factory=dict)
 
 
 class Watcher:
-    """Keeps route states fresh. One tenant's trouble does not keep the others waiting."""
+    """Keeps route states fresh, several tenants at a time. One tenant's trouble does not keep the others waiting."""
 
-    def __init__(self, stores: WatchStores) -> None:
+    def __init__(self, stores: WatchStores, workers: int) -> None:
         self._stores = stores
+        self._workers = workers
         self._confirmed: dict[str, int] = {}
 
     def look(self, now_ms: int, tenant: str | None = None) -> dict[str, Any]:
         """Refresh one tenant, or all of them, as of `now_ms`.
 
-        The answer holds the version of each refreshed state; StoreError at the end if any could not be refreshed,
-        ValueError for a tenant that is not enrolled.
+        The answer holds the version of each refreshed state, by name; StoreError at the end if any could not be
+        refreshed, ValueError for a tenant that is not enrolled.
         """
         members = self._stores.registry.members()
         if tenant is not None and tenant not in {member.tenant for member in members}:
@@ -82,34 +94,46 @@ class Watcher:
         look = _Look(now_ms)
         if any(member.shares_priors for member in members):
             look.shared = self._stores.shared.get()
-        for member in members:
-            if tenant in (None, member.tenant):
-                self._attended(member, look)
+        with ThreadPoolExecutor(self._workers) as crew:
+            wanted = (member for member in members if tenant in (None, member.tenant))
+            look.visits = list(crew.map(lambda member: self._attended(member, look), wanted))
+        self._told(look)
         if tenant is None:
-            try:
-                look.copied += self._stores.backups.keep_credentials(self._stores.registry.credentials(), now_ms)
-            except StoreError as outage:
-                look.failures["-"] = outage
+            self._keep_credentials(look)
         _report(look)
         if look.failures:
             raise next(iter(look.failures.values()))
-        return {"versions": look.versions, "drained": look.drained}
+        versions = {visit.tenant: visit.version for visit in look.visits}
+        return {"versions": versions, "drained": sum(visit.drained for visit in look.visits)}
 
-    def _attended(self, member: Member, look: _Look) -> None:
-        tenant = member.tenant
+    def _attended(self, member: Member, look: _Look) -> _Visit:
+        """In a thread of its own: touches nothing that another tenant's visit does but the stores' clients."""
+        visit = _Visit(member.tenant)
         try:
             state = self._refreshed(member, look)
-            self._confirmed[tenant] = look.now_ms
-            look.versions[tenant] = state.version
-            if state.snapshot.left_out:
-                look.left_out[tenant] = state.snapshot.left_out
-            look.copied += self._stores.backups.keep_state(state, look.now_ms)
-            look.drained += self._drained(tenant)
+            visit.version, visit.left_out = state.version, state.snapshot.left_out
+            visit.copied += self._stores.backups.keep_state(state, look.now_ms)
+            visit.drained += self._drained(member.tenant)
         except StoreError as outage:
-            look.failures[tenant] = outage
-            age_ms = look.now_ms - self._confirmed.setdefault(tenant, look.now_ms)
-            if age_ms >= STALE_MS:
-                raise_alert(stale(tenant, age_ms, outage.code))
+            visit.outage = outage
+        return visit
+
+    def _told(self, look: _Look) -> None:
+        """Note who was refreshed and who was not, and tell of those who have not been for long."""
+        for visit in look.visits:
+            if visit.version is not None:
+                self._confirmed[visit.tenant] = look.now_ms
+            if visit.outage is not None:
+                look.failures[visit.tenant] = visit.outage
+                age_ms = look.now_ms - self._confirmed.setdefault(visit.tenant, look.now_ms)
+                if age_ms >= STALE_MS:
+                    raise_alert(stale(visit.tenant, age_ms, visit.outage.code))
+
+    def _keep_credentials(self, look: _Look) -> None:
+        try:
+            look.copied += self._stores.backups.keep_credentials(self._stores.registry.credentials(), look.now_ms)
+        except StoreError as outage:
+            look.failures["-"] = outage
 
     def _refreshed(self, member: Member, look: _Look) -> RouteState:
         tenant, now_ms = member.tenant, look.now_ms
@@ -155,18 +179,18 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 @cache
 def watcher() -> Watcher:
     """The environment's watcher, built from its settings."""
-    return Watcher(_stores())
+    settings = load(WatchSettings)
+    return Watcher(_stores(settings), settings.watch_workers)
 
 
 @cache
 def hourly() -> Hourly:
     """The environment's hourly job."""
-    stores = _stores()
+    stores = _stores(load(WatchSettings))
     return Hourly(stores.registry, stores.statistics, stores.state, stores.shared)
 
 
-def _stores() -> WatchStores:
-    settings = load(WatchSettings)
+def _stores(settings: WatchSettings) -> WatchStores:
     dynamodb, s3 = clients.patient("dynamodb"), clients.patient("s3")
     keys = KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn)
     return WatchStores(
@@ -183,10 +207,15 @@ def _stores() -> WatchStores:
 
 def _report(look: _Look) -> None:
     failed = {tenant: outage.code for tenant, outage in look.failures.items()}
-    counts = {"StatesRefreshed": len(look.versions), "ReceiptsDrained": look.drained, "WatchFailures": len(failed)}
-    counts["StatisticsRowsLeftOut"] = sum(sum(reasons.values()) for reasons in look.left_out.values())
-    counts["CopiesWritten"] = look.copied
-    facts = {name: found for name, found in (("failed", failed), ("left_out", look.left_out)) if found}
+    left_out = {visit.tenant: visit.left_out for visit in look.visits if visit.left_out}
+    counts = {
+        "StatesRefreshed": sum(visit.version is not None for visit in look.visits),
+        "ReceiptsDrained": sum(visit.drained for visit in look.visits),
+        "WatchFailures": len(failed),
+        "StatisticsRowsLeftOut": sum(sum(reasons.values()) for reasons in left_out.values()),
+        "CopiesWritten": look.copied + sum(visit.copied for visit in look.visits),
+    }
+    facts = {name: found for name, found in (("failed", failed), ("left_out", left_out)) if found}
     observe("watch", "watched", counts, facts, failed=bool(facts))
 
 

@@ -103,10 +103,29 @@ def retire(name: str, key_id: str | None, principal: str | None, deployment: Cal
     say(f"{key_id or principal} speaks for {name} no more")
 
 
+@tenant.command()
+@click.argument("name")
+@click.option("--yes/--no", "shares", default=True, show_default=True, help="Take part, or do so no more.")
+@stack_options
+def share(name: str, deployment: Callable[[], Deployment], *, shares: bool) -> None:
+    """Let the tenant NAME take part in the shared priors.
+
+    It then tells the others the success rate of each public model, and starts new models from what they told. The
+    priors are made anew every hour: from the next one on they hold what it tells, or no longer do.
+    """
+    stack = deployment()
+    with stack.reaching("the state table of"):
+        try:
+            _registry(stack).share_priors(name, shares=shares)
+        except ValueError as problem:
+            raise ToolError(f"{problem} in {stack.stack}") from None
+    say(f"{name} {'takes part' if shares else 'takes no part'} in the shared priors of {stack.stack}")
+
+
 @tenant.command("list")
 @stack_options
 def list_tenants(deployment: Callable[[], Deployment]) -> None:
-    """Name every tenant with its limits."""
+    """Name every tenant with its limits, and whether it takes part in the shared priors."""
     from policy_engine.limits import limits_document
 
     stack = deployment()
@@ -114,7 +133,7 @@ def list_tenants(deployment: Callable[[], Deployment]) -> None:
         members = _registry(stack).members()
     for member in members:
         limits = ", ".join(f"{name} {value}" for name, value in limits_document(member.limits).items())
-        say(f"{member.tenant}: {limits}")
+        say(f"{member.tenant}: {limits}{', shares priors' if member.shares_priors else ''}")
 
 
 def _registry(stack: Deployment) -> Registry:

@@ -121,6 +121,8 @@ def lambda_environment(*, verbose: bool) -> Iterator[None]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_LOG_LEVEL": "INFO" if verbose else "CRITICAL",
+        # moto's transactions are not safe under threads.
+        "WATCH_WORKERS": "1",
     }
     try:
         yield

@@ -16,6 +16,7 @@ import pytest
 
 from policy_cli.dev.aws import answered_by_moto
 from policy_cli.dev.events import schedule_event
+from policy_cli.dev.execution import lambda_environment
 from policy_cli.dev.server import HttpServer
 
 HERE = Path(__file__).parent
@@ -31,8 +32,23 @@ def here(world):
     return made
 
 
+@pytest.fixture(scope="module")
+def worker():
+    """One for all: what an invocation leaves behind ends with its fork."""
+    own = {"PYTHONPATH": str(HERE.parents[1]), "AWS_ACCESS_KEY_ID": "worker", "AWS_SECRET_ACCESS_KEY": "worker"}
+    with lambda_environment(verbose=False):
+        started = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py")], cwd=HERE.parents[1], env={**os.environ, **own}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    yield started
+    started.stdin.close()
+    assert started.wait() == 0
+    started.stdout.close()
+
+
 @pytest.fixture
-def invoke(here):
+def invoke(here, worker):
     """Run a function of `here` in the worker; with `die` it is killed at that boundary."""
     turn = threading.Lock()
 
@@ -41,21 +57,15 @@ def invoke(here):
             return answered_by_moto(request)
 
     server = HttpServer(answer, 0)
-    own = {"AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "worker", "AWS_SECRET_ACCESS_KEY": "worker"}
-    worker = subprocess.Popen(
-        [sys.executable, str(HERE / "worker.py")], cwd=HERE.parents[1], text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **own},
-    )  # fmt: skip
+    environment = {**here.resources.variables, "AWS_ENDPOINT_URL": server.url}
 
     def ask(function, event, die=None):
-        worker.stdin.write(json.dumps({"module": f"functions.{function}.app", "event": event, "die": die}) + "\n")
+        asked = {"module": f"functions.{function}.app", "event": event, "die": die, "environment": environment}
+        worker.stdin.write(json.dumps(asked) + "\n")
         worker.stdin.flush()
         return json.loads(worker.stdout.readline())
 
     yield ask
-    worker.stdin.close()
-    assert worker.wait() == 0
-    worker.stdout.close()
     server.close()
 
 

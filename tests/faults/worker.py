@@ -1,8 +1,8 @@
 """A Lambda environment as a process: a program, no module of the tests. It forks for each invocation and may be killed.
 
-Reads a JSON object a line: `{"module", "event", "die"}`; `die` is `[n, "before" | "after"]`, the boundary of the n-th
-call to AWS (from 0) at which the fork ends itself with SIGKILL, or null. Answers each with a line
-`{"killed", "answer", "calls"}`. AWS is wherever `AWS_ENDPOINT_URL` says, in another process.
+Reads a JSON object a line: `{"module", "event", "die", "environment"}`; `die` is `[n, "before" | "after"]`, the boundary
+of the n-th call to AWS (from 0) at which the fork ends itself with SIGKILL, or null. Answers each with a line
+`{"killed", "answer", "calls"}`. AWS is wherever `AWS_ENDPOINT_URL` of that environment says, in another process.
 """
 
 import json
@@ -19,7 +19,8 @@ for service in ("dynamodb", "s3", "secretsmanager", "sqs"):
     clients.impatient(service)  # read the services' models once, not in every fork
 
 
-def invoked(module, event, die, pipe):
+def invoked(module, event, die, environment, pipe):
+    os.environ |= environment
     calls = []
 
     def here(when):
@@ -44,7 +45,7 @@ for line in sys.stdin:
     if not child:
         os.close(read)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        invoked(asked["module"], asked["event"], asked["die"], write)
+        invoked(**asked, pipe=write)
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:

@@ -126,6 +126,7 @@ class Cloud:
             "RECORDS_DEAD_LETTER_QUEUE_URL": self.queues["records-dead"],
             "SIGNING_SECRET_ARN": self.secret,
             "STATE_MAX_AGE_MS": "30000",
+            "WATCH_WORKERS": "1",
         }
 
     def restart(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
+from moto.core.botocore_stubber import BotocoreStubber
 
 from functions.stores.errors import StoreError
 from policy_engine.snapshot import EMPTY
@@ -75,6 +77,51 @@ def test_one_tenants_trouble_does_not_keep_the_others_waiting(learned, failing):
     assert outage.value.cause == "AccessDenied"
     assert learned.state.current("aaa").version == 0
     assert learned.state.current("acme").version == 2
+
+
+@pytest.fixture
+def crowd(learned, monkeypatch):
+    """Eight tenants and as many workers, on a moto that is asked one thing at a time: it is not safe under threads."""
+    for number in range(6):
+        learned.registry.enrol(f"tenant-{number}")
+    turn, answered = threading.Lock(), BotocoreStubber.__call__
+
+    def in_turn(*asked, **how):
+        with turn:
+            return answered(*asked, **how)
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", in_turn)
+    monkeypatch.setenv("WATCH_WORKERS", "8")
+    learned.restart()
+    return learned
+
+
+@pytest.fixture
+def meet(crowd):
+    """Nobody's visit goes on before all eight have begun; one after another they would wait in vain."""
+    met, here = threading.Barrier(8, timeout=10), threading.local()
+
+    def wait(_):
+        if threading.current_thread() is not threading.main_thread() and not hasattr(here, "met"):
+            here.met = met.wait()
+
+    crowd.faults.append(wait)
+
+
+@pytest.mark.usefixtures("meet")
+def test_tenants_are_looked_at_side_by_side_and_told_of_by_name(crowd):
+    versions = crowd.watch()["versions"]
+    assert list(versions.items()) == [("acme", 2), ("globex", 1), *((f"tenant-{number}", 1) for number in range(6))]
+    assert sum(crowd.state.current("acme").snapshot.outcomes.values()) == 100
+
+
+@pytest.mark.usefixtures("meet")
+def test_one_tenants_trouble_does_not_stop_those_at_its_side(crowd, failing):
+    crowd.faults.append(failing("dynamodb.TransactWriteItems", times=1, code="AccessDenied"))
+    with pytest.raises(StoreError):
+        crowd.watch()
+    versions = [crowd.state.current(member.tenant).version for member in crowd.registry.members()]
+    assert sum(version == before for version, before in zip(versions, [1, 0, *[0] * 6], strict=True)) == 1
 
 
 def test_an_arm_that_got_worse_is_told_of_with_its_ids(cloud, report, alerts, capsys):

@@ -172,18 +172,20 @@ def _deployed(monkeypatch) -> dict[str, Callable]:
     publish.publisher.cache_clear()
     route.router.cache_clear()
     dynamodb = clients.patient("dynamodb")
-    dynamodb.create_table(
-        TableName="state",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    for table in ("state", "ledger"):
+        dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
     clients.patient("s3").create_bucket(Bucket="state-bucket")
     queue = clients.patient("sqs").create_queue(QueueName="records")["QueueUrl"]
     secret = clients.patient("secretsmanager").create_secret(Name="signing", SecretString="a plain secret")["ARN"]
     settings = {
         "STATE_TABLE": "state",
         "STATE_BUCKET": "state-bucket",
+        "LEDGER_TABLE": "ledger",
         "RECORDS_QUEUE_URL": queue,
         "SIGNING_SECRET_ARN": secret,
         "STATE_MAX_AGE_MS": "0",

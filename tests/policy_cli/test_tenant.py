@@ -78,12 +78,29 @@ def test_new_credentials_leave_limits_alone_and_new_limits_the_credentials(tenan
     assert registry.credential("hmac", "acme-1").active
 
 
+def test_a_tenant_opts_into_the_shared_priors_and_out_again(tenant, registry):
+    tenant("add", "acme", "--policies", "7")
+    tenant("add", "globex")
+    told, shares = [], []
+    for arguments in (("share", "acme"), ("add", "acme", "--key-id", "acme-1"), ("share", "acme", "--no")):
+        result = tenant(*arguments)
+        assert result.exit_code == 0, result.output
+        told.append(result.output.splitlines()[0])
+        shares.append([member.tenant for member in registry.members() if member.shares_priors])
+        assert ("shares priors" in tenant("list").output) == bool(shares[-1])
+    assert told[0] == "acme takes part in the shared priors of pointsman"
+    assert told[2] == "acme takes no part in the shared priors of pointsman"
+    assert shares == [["acme"], ["acme"], []]
+    assert registry.limits("acme") == Limits(policies=7)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("add", "Acme Corp"), "lower-case letters"),
         (("add", "acme", "--cells", "0"), "0 is not in the range"),
         (("rotate", "globex", "--key-id", "g-1"), "no tenant `globex` is enrolled"),
+        (("share", "globex"), "no tenant `globex` is enrolled"),
         (("rotate", "acme", "--key-id", "acme-1"), "`acme-1` is taken"),
         (("retire", "acme"), "name one credential"),
         (("retire", "acme", "--key-id", "other"), "no such credential of `acme`"),

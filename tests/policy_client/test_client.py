@@ -21,6 +21,7 @@ from policy_client import (
     RouteUnavailable,
     build_envelope,
 )
+from policy_engine.wire import ROUTE, parse_route
 
 KEY = HmacCredentials("k-acme", b"secret")
 ENVELOPE = build_envelope(task_type="label", estimated_tokens=300)
@@ -141,7 +142,7 @@ def test_a_receipt_that_the_service_could_not_keep_is_carried_and_submitted_unti
     service.answer(422, {"error": {"code": "no_candidates", "message": "none", "receipt": receipt}})
     service.answer(503, {"error": {"code": "receipt_unavailable", "message": "later"}})
     service.answer(202, {"accepted": 2})
-    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, batch_age=0.05) as client:
+    with Client(service.url, HmacCredentials("k", b"s"), carry_receipts=True, batch_age=0.5) as client:
         client.route(envelope=ENVELOPE, policy="acme/support")
         with pytest.raises(NoCandidates):
             client.route(envelope=ENVELOPE, policy="acme/support")
@@ -159,6 +160,76 @@ def test_carried_receipts_outlive_the_process_in_a_spill_file_of_their_own(servi
         client.route(envelope=ENVELOPE, policy="acme/support")
     assert (tmp_path / "spill.receipts").read_text() == '"receipt.k1.e30.mac"\n'
     assert not spill.exists()
+
+
+def asked_pins(service):
+    return [json.loads(body).get("pin") for _, _, body in service.asked]
+
+
+def test_everything_that_a_request_may_say_is_sent(service, reply_document):
+    service.answer(200, reply_document)
+    said = {
+        "policy": "acme/support", "org": "growth", "team": "desk", "product": "mail", "attributes": {"channel": "mail"},
+        "candidates": ["a/b"], "session": "s-1", "pin": "stored", "tool_loop": True, "idempotency_key": "k-1",
+    }  # fmt: skip
+    with Client(service.url, KEY, carry_receipts=True) as client:
+        client.route(envelope=ENVELOPE, **said)
+    document = json.loads(service.asked[0][2])
+    assert document == {**said, "carry_receipt": True, "envelope": document["envelope"]}
+    assert set(document) == set(ROUTE.fields) - {"ir"}
+    parse_route(service.asked[0][2])
+
+
+def test_a_session_carries_its_latest_pin_and_no_other_call_does(service, reply_document):
+    for pin in ("pin.k.a.m", "pin.k.b.m", None):
+        service.answer(200, {**reply_document, "session_pin": pin} if pin else reply_document)
+    with Client(service.url, KEY) as client:
+        replies = [client.route(policy="a", envelope=ENVELOPE, session="s-1") for _ in range(4)]
+        client.route(policy="a", envelope=ENVELOPE, session="s-2")
+        client.route(policy="a", envelope=ENVELOPE)
+    assert [reply.session_pin for reply in replies] == ["pin.k.a.m", "pin.k.b.m", None, None]
+    assert asked_pins(service) == [None, "pin.k.a.m", "pin.k.b.m", "pin.k.b.m", None, None]
+
+
+def test_a_pin_that_the_caller_gives_is_sent_and_not_remembered(service, reply_document):
+    service.answer(200, {**reply_document, "session_pin": "pin.k.b.m"})
+    with Client(service.url, KEY) as client:
+        for pin in ("stored", "pin.k.a.m", None):
+            client.route(policy="a", envelope=ENVELOPE, session="s-1", pin=pin)
+    assert asked_pins(service) == ["stored", "pin.k.a.m", None]
+
+
+def test_a_turn_that_is_repeated_under_its_key_is_the_same_request(service, reply_document):
+    service.answer(200, {**reply_document, "session_pin": "pin.k.a.m"})
+    with Client(service.url, KEY) as client:
+        for key in ("turn-1", "turn-1", "turn-2", "turn-2"):
+            client.route(policy="a", envelope=ENVELOPE, session="s-1", idempotency_key=key)
+    bodies = [body for _, _, body in service.asked]
+    assert bodies[0] == bodies[1] != bodies[2] == bodies[3]
+    assert asked_pins(service)[2] == "pin.k.a.m"
+
+
+def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten(service, reply_document):
+    service.answer(200, {**reply_document, "session_pin": "pin.k.a.m"})
+    with Client(service.url, KEY, sessions=2) as client:
+        for session in ("s-1", "s-2", "s-1", "s-3", "s-1", "s-2"):
+            client.route(policy="a", envelope=ENVELOPE, session=session)
+    assert [bool(pin) for pin in asked_pins(service)] == [False, False, True, False, True, False]
+
+
+def test_a_remembered_pin_that_is_refused_is_forgotten_and_one_that_was_given_is_the_callers(service, reply_document):
+    refusal = (400, {"error": {"code": "invalid_pin", "message": "unknown key"}})
+    service.answer(200, {**reply_document, "session_pin": "pin.k.a.m"})
+    service.answer(*refusal)
+    service.answer(200, {**reply_document, "session_pin": "pin.k.b.m"})
+    service.answer(*refusal)
+    with Client(service.url, KEY) as client:
+        for _ in range(2):
+            reply = client.route(policy="a", envelope=ENVELOPE, session="s-1")
+        assert reply.session_pin == "pin.k.b.m"
+        with pytest.raises(RouteError, match="unknown key"):
+            client.route(policy="a", envelope=ENVELOPE, session="s-1", pin="pin.k.x.m")
+    assert asked_pins(service) == [None, "pin.k.a.m", None, "pin.k.x.m"]
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://host/?q=1"])
