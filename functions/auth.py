@@ -6,11 +6,12 @@ with an HMAC key of the registry. No header and no field of the body names a ten
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from functions.caching import Recent
 from functions.function_url import Request
-from functions.stores.backups import Backups
+from functions.stores.backups import CREDENTIALS_LIMIT_MS, Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
 from policy_engine.signing import WINDOW_MS, SignatureError, signature_from_headers, verify_signature
@@ -97,20 +98,22 @@ class Authenticator:
         try:
             credential = self._registry.credential(kind, name)
         except StoreError as outage:
-            if held is not None:
-                return held.credential
-            return self._copied(kind, name, now_ms, outage)
+            return self._copied(kind, name, now_ms, held, outage)
         if credential is not None:
             self._held.put((kind, name), _Held(credential, now_ms))
         return credential
 
-    def _copied(self, kind: CredentialKind, name: str, now_ms: int, outage: StoreError) -> Credential | None:
-        """What the second source says; `outage` is raised where there is none. It is asked every time: a copy may be
-        older than a revocation, so it is not remembered.
+    def _copied(
+        self, kind: CredentialKind, name: str, now_ms: int, held: _Held | None, outage: StoreError
+    ) -> Credential | None:
+        """What the second source says, else what was read here within a day; `outage` is raised where there is neither.
+
+        The copies go first, for they may know of a revocation since, and are asked every time: what they say may be
+        older than one, so it is not remembered.
         """
-        if self._backups is None:
-            raise outage
-        try:
-            return self._backups.credential(kind, name, now_ms)
-        except StoreError:
-            raise outage from None
+        if self._backups is not None:
+            with suppress(StoreError):
+                return self._backups.credential(kind, name, now_ms)
+        if held is not None and abs(now_ms - held.read_ms) <= CREDENTIALS_LIMIT_MS:
+            return held.credential
+        raise outage

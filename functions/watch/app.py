@@ -116,6 +116,9 @@ class Watcher:
             visit.drained += self._drained(member.tenant)
         except StoreError as outage:
             visit.outage = outage
+        except Exception as fault:  # noqa: BLE001 - books that cannot be read are one tenant's trouble; `look` fails later
+            visit.outage = StoreError("tenant_unreadable", f"the books of `{member.tenant}`: {fault!r}", "Unreadable")
+            visit.outage.__cause__ = fault
         return visit
 
     def _told(self, look: _Look) -> None:

@@ -149,6 +149,32 @@ def test_a_revoked_credential_is_gone_from_the_copies_with_the_next_look(cloud, 
     assert knock(cloud.signed("/v1/route", wanted())) == (401, "bad_signature")
 
 
+@pytest.fixture
+def warm(cloud, wanted):
+    """An environment that has read its caller's credential."""
+    cloud.watch()
+    assert cloud.route()[0] == 200
+    return cloud
+
+
+def test_a_revocation_that_reached_the_copies_reaches_warm_environments_in_an_outage(warm, failing):
+    warm.registry.suspend("acme", "iam", "arn:aws:iam::111111111111:role/acme-app")
+    warm.watch()
+    warm.now += 300_001
+    warm.faults.append(failing("dynamodb."))
+    status, reply = warm.route()
+    assert (status, reply["error"]["code"]) == (403, "tenant_suspended")
+
+
+@pytest.mark.parametrize(("age_ms", "expected"), [(86_400_000, 202), (86_400_001, 503)])
+def test_without_copies_a_credential_read_here_counts_for_a_day_of_an_outage(warm, failing, report, age_ms, expected):
+    body = [report(warm.route()[1])]
+    assert warm.ingest(body)[0] == 202
+    warm.now += age_ms
+    warm.faults.append(failing("dynamodb."))
+    assert warm.ingest(body)[0] == expected
+
+
 def test_credentials_are_read_again_after_five_minutes(cloud):
     cloud.ingest([])
     cloud.now += 300_001

@@ -79,6 +79,17 @@ def test_one_tenants_trouble_does_not_keep_the_others_waiting(learned, failing):
     assert learned.state.current("acme").version == 2
 
 
+def test_books_that_cannot_be_read_are_one_tenants_trouble(learned):
+    learned.registry.enrol("aaa")
+    stray = {"pk": {"S": "aaa#0"}, "sk": {"S": "cell#not-a-cell"}, "task": {"S": "label"}}
+    learned.dynamodb.put_item(TableName="statistics", Item=stray)
+    with pytest.raises(StoreError, match="the books of `aaa`") as trouble:
+        learned.watch()
+    assert isinstance(trouble.value.__cause__, ValueError)
+    assert learned.state.current("acme").version == 2
+    assert learned.keys("state-bucket", "_passing/credentials/")
+
+
 @pytest.fixture
 def crowd(learned, monkeypatch):
     """Eight tenants and as many workers, on a moto that is asked one thing at a time: it is not safe under threads."""
