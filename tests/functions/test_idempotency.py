@@ -72,6 +72,14 @@ def test_a_request_that_was_never_decided_takes_up_no_key(cloud, wanted):
     assert cloud.route(wanted(idempotency_key="order-7"))[0] == 200
 
 
+@pytest.mark.parametrize("odd", ["\ud800", 0.5, {"deep": [None]}])
+def test_an_inline_policy_that_is_none_is_refused_under_a_key_as_without(cloud, wanted, odd):
+    """It is compared before it is admitted, whatever it holds."""
+    body = json.dumps(wanted(policy=None, ir={"name": odd}, idempotency_key="k1"))
+    status, document = cloud.route(body)
+    assert (status, document["error"]["code"]) == (400, "invalid_ir")
+
+
 def test_a_key_is_the_tenants_own_and_forgotten_after_a_day(cloud, wanted):
     first = cloud.route(wanted(idempotency_key="order-7"))[1]
     foreign = "arn:aws:sts::222222222222:assumed-role/globex-app/s"
