@@ -1,4 +1,4 @@
-"""How a command ends: 0 well, 1 findings, 2 usage or tool error, 3 no model clears the floor."""
+"""How a command ends: 0 well, 1 findings, 2 usage or tool error, 3 no model passes the gates."""
 
 from __future__ import annotations
 

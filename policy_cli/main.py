@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Which model serves an LLM call: policies, decisions, receipts.
 
-    Exit codes: 0 well, 1 findings, 2 usage or tool error, 3 no model clears the floor.
+    Exit codes: 0 well, 1 findings, 2 usage or tool error, 3 no model passes the gates.
     """
 
 

@@ -18,9 +18,11 @@ class Credentials(Protocol):
 
 
 class HmacCredentials:
-    """A key id and its secret, as the tenant registry holds them."""
+    """A key id and its secret, as the tenant registry holds them; TypeError for a secret still in hex."""
 
     def __init__(self, key_id: str, secret: bytes) -> None:
+        if not isinstance(secret, bytes):
+            raise TypeError("the secret of an HMAC key must be bytes: bytes.fromhex() of what was issued")
         self._key_id, self._secret = key_id, secret
 
     def headers(self, origin: str, path: str, body: bytes, now_ms: int) -> dict[str, str]:  # noqa: ARG002

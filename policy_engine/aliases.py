@@ -35,7 +35,9 @@ def weighted(shares: Iterable[tuple[str, int]]) -> Alias:
     if not 1 <= len(alias) <= MAX_SHARES or len({fingerprint for fingerprint, _ in alias}) != len(alias):
         raise AliasError(f"an alias leads to 1 to {MAX_SHARES} different fingerprints")
     if not all(_FINGERPRINT.fullmatch(fingerprint) for fingerprint, _ in alias):
-        raise AliasError("a fingerprint is 64 hexadecimal digits in lower case")
+        raise AliasError(
+            "a fingerprint is 64 hexadecimal digits in lower case; its first eight do if the alias's history lists it"
+        )
     if any(share <= 0 for _, share in alias) or (total := sum(share for _, share in alias)) != PPM:
         raise AliasError(
             f"shares are positive and add up to {PPM} (100 %)"

@@ -82,7 +82,7 @@ STORED_PIN = "stored"
 POLICY_NAME = Text(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*", 96, "a policy name such as `acme/support`")
 _SLUG = Text(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}", 48, "a slug of letters, digits, `-`, `_`")
 _ARM = Text(r"[a-z0-9][a-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9._:/@-]*", 120, "an arm id such as `anthropic/claude-haiku-4-5`")
-_KEY = Text(r"[A-Za-z0-9_.:-]{1,64}", 64, "1 to 64 letters, digits, `_.:-`")
+_KEY = Text(r"[A-Za-z0-9_.:-]{1,64}", 64, "one or more letters, digits, `_.:-`")
 _TOKEN = Text(r"[A-Za-z0-9._-]{16,16384}", 16_384, "the decision token of the route reply")
 _PIN = Text(
     r"stored|pin\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", 1024, "the pin of an earlier reply, or `stored`"

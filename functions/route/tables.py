@@ -63,7 +63,10 @@ class Tables:
         assert wanted.policy is not None
         alias = view.state.aliases.get(wanted.policy)
         if alias is None:
-            message = f"no policy `{wanted.policy}` is published; POST it to /v1/policies/{wanted.policy}"
+            message = (
+                f"no policy `{wanted.policy}` is published; POST it to /v1/policies/{wanted.policy} "
+                "and allow half a minute until a new name is known everywhere"
+            )
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)

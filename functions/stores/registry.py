@@ -23,6 +23,7 @@ __all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
+_KEY_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,14 @@ class Registry:
         """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it, and what it may take.
 
         Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
-        before stay. ValueError for a bad name.
+        before stay. ValueError for a bad name, key id or ARN: nobody could ever sign with it.
         """
         if not _TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
+        if bad := [name for name in keys or {} if not _KEY_ID.fullmatch(name)]:
+            raise ValueError(f"the key id `{bad[0]}` must be letters, digits, `_.:-`, at most 64")
+        if bad := [arn for arn in principals if not arn.startswith("arn:")]:
+            raise ValueError(f"`{bad[0]}` is no ARN such as arn:aws:iam::111111111111:role/acme-app")
         holder = {"tenant": tenant, "status": "active"}
         items: list[dict[str, Value]] = [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
         items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]

@@ -34,7 +34,11 @@ def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Ser
 
 @click.command()
 @click.argument("name")
-@click.option("--to", metavar="FINGERPRINT", help="A version that was ever published; else the one before.")
+@click.option(
+    "--to",
+    metavar="FINGERPRINT",
+    help="A version ever published, short if `pointsman alias NAME` lists it; else the one before.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
 def rollback(name: str, to: str | None, form: str, service: Callable[[], Service]) -> None:

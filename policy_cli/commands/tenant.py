@@ -46,13 +46,16 @@ def add(
 ) -> None:
     """Enrol the tenant NAME, or give an enrolled one more credentials or other limits.
 
-    Named limits replace all that were named before. A credential that another tenant had moves to this one.
+    Named limits replace all that were named before. A principal that another tenant had moves to this one; a
+    key id in use is refused, for its callers could sign no more.
     """
     stack = deployment()
     key = {key_id: secrets.token_bytes(_SECRET_BYTES)} if key_id else {}
     with stack.reaching("the state table of"):
         try:
-            _registry(stack).enrol(name, principals=principals, keys=key, limits=_limits(limits))
+            registry = _registry(stack)
+            _refuse_taken(registry, key_id)
+            registry.enrol(name, principals=principals, keys=key, limits=_limits(limits))
         except ValueError as problem:
             raise ToolError(str(problem)) from None
     say(f"{name} is enrolled in {stack.stack}")
@@ -73,10 +76,12 @@ def rotate(name: str, key_id: str, deployment: Callable[[], Deployment]) -> None
         registry = _registry(stack)
         if name not in {member.tenant for member in registry.members()}:
             raise ToolError(f"no tenant `{name}` is enrolled in {stack.stack}")
-        if registry.credential("hmac", key_id) is not None:
-            raise ToolError(f"the key id `{key_id}` is taken; a new key needs a new id")
+        _refuse_taken(registry, key_id, retired_too=True)
         key = {key_id: secrets.token_bytes(_SECRET_BYTES)}
-        registry.enrol(name, keys=key)
+        try:
+            registry.enrol(name, keys=key)
+        except ValueError as problem:
+            raise ToolError(str(problem)) from None
     _tell(key)
 
 
@@ -140,6 +145,12 @@ def _registry(stack: Deployment) -> Registry:
     from functions.stores.registry import Registry
 
     return Registry(stack.client("dynamodb"), stack.name("StateTable"))
+
+
+def _refuse_taken(registry: Registry, key_id: str | None, *, retired_too: bool = False) -> None:
+    held = registry.credential("hmac", key_id) if key_id else None
+    if held is not None and (held.active or retired_too):
+        raise ToolError(f"the key id `{key_id}` is taken; a new key needs a new id")
 
 
 def _limits(named: dict[str, int | None]) -> Limits | None:

@@ -150,7 +150,7 @@ def test_another_batch_under_the_same_key_is_refused(cloud):
 def test_a_key_that_is_none_is_refused(cloud, key):
     status, reply = cloud.ingest({"records": [RECORD], "idempotency_key": key})
     assert (status, reply["error"]["code"]) == (400, "invalid_field")
-    assert "1 to 64 letters" in reply["error"]["message"]
+    assert "one or more letters, digits, `_.:-`, at most 64 long" in reply["error"]["message"]
 
 
 def test_a_batch_that_arrives_again_late_ends_in_the_state_it_had(cloud, report, failing):

@@ -61,6 +61,7 @@ def test_what_is_no_share_is_a_tool_error(run, share):
     [
         (["alias", "acme/nothing"], "unknown_policy"),
         (["rollback", "acme/support", "--to", "f" * 64], "unknown_fingerprint"),
+        (["rollback", "acme/support", "--to", "f" * 8], "its first eight do if the alias's history lists it"),
         (["alias", "acme/support", f"{'f' * 64}=90%"], "invalid_shares"),
     ],
 )

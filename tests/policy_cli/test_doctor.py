@@ -150,6 +150,13 @@ def test_a_stack_that_is_not_there_is_a_tool_error(rested):
     assert "nowhere" in ended.output
 
 
+def test_a_tenant_that_is_not_enrolled_has_no_books_to_balance(rested):
+    ended = rested.run("doctor", "--tenant", "acne")
+    assert ended.exit_code == 2
+    assert "no tenant `acne` is enrolled" in ended.output
+    assert "acme" in ended.output
+
+
 def test_what_was_given_up_is_found_and_redriven_and_counts_once(at_work):
     records = at_work.stack.resources.name("RecordsQueue")
     message = at_work.sqs.receive_message(QueueUrl=records)["Messages"][0]

@@ -68,6 +68,11 @@ def test_a_request_is_signed_over_path_time_and_body(service, reply_document):
     assert headers["x-pointsman-signature"] == hmac.digest(b"secret", message.encode(), "sha256").hex()
 
 
+def test_a_secret_still_in_hex_is_refused_with_what_to_do():
+    with pytest.raises(TypeError, match=r"bytes\.fromhex"):
+        HmacCredentials("k-acme", "00ff")
+
+
 def test_sigv4_signs_for_the_lambda_service_in_the_region(service, reply_document, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
