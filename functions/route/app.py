@@ -164,17 +164,14 @@ def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
     return decision_id_for(request.now_ms, entropy.encode())
 
 
-_REFUSALS = {
-    "no_candidates": (422, "every candidate fails a gate, and so does every fallback"),
-    "denied": (429, "a budget that covers this call is used up"),
-}
-
-
 def _nobody(decision: Decision, carried: str | None) -> Reply:
-    status, message = _REFUSALS[decision.status]
+    status, code, message = 422, "no_candidates", "every candidate fails a gate, and so does every fallback"
+    if (used_up := decision.budget.binding) is not None and decision.status == "denied":
+        whose = used_up.scope if used_up.name is None else f"{used_up.scope} `{used_up.name}`"
+        status, code, message = 429, "budget_denied", f"the budget of {whose} for this {used_up.period} is used up"
     refused = refusal(
         status,
-        "no_candidates" if decision.status == "no_candidates" else "budget_denied",
+        code,
         message,
         decision_id=decision.circumstances.decision_id,
         route=decision.route,
