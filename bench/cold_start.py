@@ -101,6 +101,7 @@ def prepared(folder: Path) -> dict[str, tuple[Path, str, dict[str, str]]]:
     subprocess.run(compiled, check=True)
     settings = {
         "STATE_TABLE": "state",
+        "LEDGER_TABLE": "ledger",
         "STATE_BUCKET": "state",
         "RECORDS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/records",
         "SIGNING_SECRET_ARN": "secret",
