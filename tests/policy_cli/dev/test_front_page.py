@@ -24,9 +24,9 @@ def test_the_python_of_the_front_page_gets_a_decision_and_reports_it():
         body = json.dumps({"source": source}).encode()
         transport = Transport(stack.url, connect_timeout=5, read_timeout=30)
         assert transport.post(path, body, credentials.headers(stack.url, path, body, clock()))[0] == 200
-        shown = '"https://…lambda-url…on.aws", HmacCredentials("key-id", b"secret")'
+        shown = '"https://…lambda-url…on.aws", HmacCredentials("key-id", bytes.fromhex("…"))'
         assert shown in text
-        real = f'"{stack.url}", HmacCredentials("{tenant.key_id}", {tenant.secret!r}), clock=clock'
+        real = f'"{stack.url}", HmacCredentials("{tenant.key_id}", bytes.fromhex("{tenant.secret.hex()}")), clock=clock'
         names = {"clock": clock}
         exec(text.replace(shown, real), names)
         assert names["reply"].model
