@@ -29,7 +29,7 @@ class Meter:
         """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often, or
         its inline policies have made up too many accounts.
         """
-        covering = allowances(table.policy.budgets, wanted, table.survey(wanted).route)
+        covering = allowances(table.policy, wanted, table.survey(wanted).route)
         if wanted.inline is not None and self._leases.crowded(tenant, covering, now_ms):
             raise too_many_accounts(INLINE_ACCOUNTS)
         most = view.state.limits.requests_per_minute

@@ -278,16 +278,32 @@ def test_exploration_money_is_one_for_all_environments_and_ends_with_the_day(clo
     assert any(asked(cloud, alive[0], wanted())[1]["explored"] for _ in range(30))
 
 
+def test_a_route_of_the_same_name_in_another_policy_has_exploration_money_of_its_own(cloud, wanted, policy_text):
+    text = policy_text.replace("$2/day", "$0.02/day")
+    for name in ("acme/one", "acme/two"):
+        assert cloud.publish(text.replace("acme/support", name), name)[0] == 200
+    took = {}
+    for name in ("acme/one", "acme/two"):
+        replies = [asked(cloud, body=wanted(policy=name))[1] for _ in range(150)]
+        took[name] = sum(reply["expected_cost_nanodollars"] for reply in replies if reply["explored"])
+        assert not any(reply["explored"] for reply in replies[100:])
+    assert all(20_000_000 <= money < 40_000_000 for money in took.values()), took
+    cloud.watch()
+    told = cloud.state.current("acme").snapshot.spent_nanodollars
+    # The ledger hears of the last calls with the next renewal.
+    assert told == {f"{name}/labelling": pytest.approx(money, rel=0.15) for name, money in took.items()}
+
+
 def test_what_exploration_took_is_told_to_those_who_have_no_ledger(cloud, report):
     replies = [cloud.route()[1] for _ in range(40)]
     cloud.ingest([report(reply) for reply in replies])
     cloud.learn(cloud.take("telemetry"))
     cloud.record()
     cloud.watch()
-    told = cloud.state.current("acme").snapshot.spent_nanodollars["labelling"]
+    told = cloud.state.current("acme").snapshot.spent_nanodollars["acme/support/labelling"]
     ids = {reply["decision_id"] for reply in replies if reply["explored"]}
     paid = sum(each["cost_nanodollars"] for each in cloud.outcomes().values() if each["decision_id"] in ids)
-    held = cloud.ledger.accounts("acme")[exploration("labelling").key(cloud.now)] - sum(
+    held = cloud.ledger.accounts("acme")[exploration("acme/support", "labelling").key(cloud.now)] - sum(
         reply["expected_cost_nanodollars"] for reply in replies if reply["explored"]
     )
     assert told == paid + held
