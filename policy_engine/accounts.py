@@ -20,6 +20,7 @@ __all__ = [
     "Allowance",
     "Charge",
     "allowances",
+    "budgeted",
     "charges",
     "exploration",
     "exploration_name",
@@ -91,14 +92,19 @@ def exploration_name(policy: str, route: str) -> str:
 
 def allowances(policy: Policy, request: RouteRequest, route: Route) -> tuple[Allowance, ...]:
     """The budgets of a policy that cover a request, and the exploration money of the route it takes."""
-    found = [
+    found = budgeted(policy, request)
+    if route.explore is not None and route.explore.daily_nanodollars is not None:
+        found += (Allowance(exploration(policy.name, route.name), route.explore.daily_nanodollars),)
+    return found
+
+
+def budgeted(policy: Policy, request: RouteRequest) -> tuple[Allowance, ...]:
+    """The budgets of a policy that cover a request."""
+    return tuple(
         Allowance(Account(budget.scope, budget.name, budget.unit, budget.period), budget.limit)
         for budget in policy.budgets
         if covers(budget, request)
-    ]
-    if route.explore is not None and route.explore.daily_nanodollars is not None:
-        found.append(Allowance(exploration(policy.name, route.name), route.explore.daily_nanodollars))
-    return tuple(found)
+    )
 
 
 def charges(

@@ -10,12 +10,12 @@ from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
-from functions.route.metering import Meter
+from functions.route.metering import Meter, strained
 from functions.route.receipts import Receipts
 from functions.route.replies import Replies
 from functions.route.sessions import Sessions
 from functions.route.states import States, View
-from functions.route.tables import Tables
+from functions.route.tables import Assigned, Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.backups import Backups
@@ -28,6 +28,7 @@ from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
 from policy_engine import attributes as names
 from policy_engine.breakers import standing
+from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
@@ -84,7 +85,8 @@ class Router:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
-        wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        assigned, budgets = self._assigned(wanted, view, decision_id, tenant, request.now_ms)
+        wanted, table, lane = assigned.wanted, assigned.table, assigned.lane
         breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
@@ -93,7 +95,7 @@ class Router:
             breakers=breakers,
             half_open=half_open,
             pin=self._sessions.pin(wanted, tenant, keys),
-            budgets=self._meter.readings(wanted, table, view, tenant, request.now_ms),
+            budgets=budgets,
             lane=lane,
             degraded=view.degraded,
             state_age_ms=view.age_ms,
@@ -108,6 +110,19 @@ class Router:
         if carried:
             answer = f'{answer[:-1]},"receipt":"{carried}"}}'
         return Reply(200, answer, _facts(decision, carried), _counts(decision, carried))
+
+    def _assigned(
+        self, wanted: RouteRequest, view: View, decision_id: str, tenant: str, now_ms: int
+    ) -> tuple[Assigned, tuple[BudgetReading, ...]]:
+        """What decides the call, and what the accounts that cover it have used."""
+        assigned = self._tables.deciding(wanted, view, decision_id, now_ms)
+        budgets = self._meter.readings(assigned, view, tenant, now_ms)
+        if not strained(assigned, budgets):
+            return assigned, budgets
+        main = self._tables.deciding(wanted, view, decision_id, now_ms, canaries=False)
+        if assigned.table is main.table:
+            return main, budgets
+        return main, self._meter.readings(main, view, tenant, now_ms, counted=True)
 
     def _kept(self, wanted: RouteRequest, decision: Decision, view: View, keys: SigningKeys) -> str | None:
         """Make the receipt durable; where nothing can keep it and the caller offered to, sign it to be carried."""
