@@ -57,11 +57,11 @@ class Decision(NamedTuple):
     """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
     that of the whole plan.
 
-    policy: name of the one that decides. confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
-    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
-    (the dearest stands in).
+    policy: name of the one that decides. confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where
+    the route has none. mode shadow: the caller keeps serving as before and reports what it used. probing_ppm: chance of
+    what the draws over half-open arms let through. others: in shadow, every arm that the old path may turn out to have
+    used. warnings: what was wrong with the inputs and decided around: clock_before_snapshot (nothing is explored),
+    statistics_left_out, baseline_absent (the dearest stands in).
     """
 
     cell: Cell

@@ -79,9 +79,15 @@ class Router:
         given = self._replies.given(tenant, wanted, request.now_ms)
         if given is not None:
             return given
-        return self._replies.keep(tenant, wanted, self._decided(request, tenant, wanted), request.now_ms)
+        mine, decision = self._decided(request, tenant, wanted)
+        reply, stands = self._replies.keep(decision.circumstances, wanted, mine)
+        if stands:
+            self._meter.charge(decision)
+            self._sessions.keep(wanted, decision)
+        return reply
 
-    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
+    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> tuple[Reply, Decision]:
+        """A reply whose receipt is durable. Nothing is charged yet, for under a key another's may be given."""
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = _decision_id(request, tenant, wanted)
@@ -103,13 +109,12 @@ class Router:
         decision = decide(wanted, table, view.state.snapshot, circumstances)
         carried = self._kept(wanted, decision, view, keys)
         if decision.status != "served":
-            return _nobody(decision, carried)
-        self._meter.charge(decision)
-        pin = self._sessions.hand_on(wanted, circumstances.pin, decision.pin(wanted.session), keys)
+            return _nobody(decision, carried), decision
+        pin = self._sessions.carried(wanted, decision, keys)
         answer = reply(decision, mint(_booked(decision, view), keys), pin)
         if carried:
             answer = f'{answer[:-1]},"receipt":"{carried}"}}'
-        return Reply(200, answer, _facts(decision, carried), _counts(decision, carried))
+        return Reply(200, answer, _facts(decision, carried), _counts(decision, carried)), decision
 
     def _assigned(
         self, wanted: RouteRequest, view: View, decision_id: str, tenant: str, now_ms: int
@@ -175,7 +180,8 @@ def _booked(decision: Decision, view: View) -> TokenClaims:
 
 
 def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
-    entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
+    # The key alone would give two requests of one millisecond one id, and so two receipts that differ.
+    entropy = json.dumps([tenant, request.request_id, wanted.idempotency_key or False])
     return decision_id_for(request.now_ms, entropy.encode())
 
 

@@ -34,7 +34,9 @@ def test_months_are_those_of_the_calendar():
         assert ends.day == 1
 
 
-@pytest.mark.parametrize("account", [exploration("acme/support", "chat"), REQUESTS, Account("tenant", None, "tokens", "day")])
+@pytest.mark.parametrize(
+    "account", [exploration("acme/support", "chat"), REQUESTS, Account("tenant", None, "tokens", "day")]
+)
 def test_a_moment_lies_in_its_period_and_the_next_begins_where_it_ends(account):
     index = account.period_at(NOW)
     begins, ends = account.bounds(index)
