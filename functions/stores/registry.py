@@ -69,9 +69,7 @@ class Registry:
         item = {**signature_key(tenant, mac), "expires_at": expires_s}
         with reaching(_CODE, "the tenant registry"):
             try:
-                self._dynamodb.put_item(
-                    TableName=self._table, Item=encoded(item), ConditionExpression=_ABSENT
-                )
+                self._dynamodb.put_item(TableName=self._table, Item=encoded(item), ConditionExpression=_ABSENT)
             except ClientError as problem:
                 if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
