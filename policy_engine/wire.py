@@ -147,7 +147,7 @@ PUBLISH = Form("the request", {"source": Prose(), "dry_run": Truth()}, required=
 #: The body of `POST /v1/aliases/NAME`; an empty one asks where the name leads.
 ALIAS = Form(
     "the request",
-    {"shares": Shares(), "rollback": Yes(), "to": Prose()},
+    {"shares": Shares(), "rollback": Yes(), "to": Prose(), "force": Yes()},
     apart=("shares", "rollback"),
     needs=(("to", "rollback"),),
 )
@@ -284,7 +284,10 @@ def parse_publish(body: bytes) -> PublishRequest:
 
 
 def parse_alias(body: bytes) -> dict[str, Any]:
-    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look."""
+    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look.
+
+    `force` leads to versions whose asserts do not hold, too; alone it asks for nothing.
+    """
     return ALIAS.read(_parsed(body, MAX_ALIAS_BYTES))
 
 

@@ -53,6 +53,9 @@ ERRORS: dict[str, Meaning] = {
     "no_candidates": Meaning(422, "every candidate fails a gate, and so does every fallback; `candidates` says which"),
     "invalid_policy": Meaning(422, "the text does not compile; `diagnostics` says all that is wrong with it"),
     "wrong_name": Meaning(422, "the text or fingerprint is of another policy than the path names"),
+    "assert_broken": Meaning(
+        422, "a version to lead to breaks its asserts by today's catalog; `asserts` says which, `force` leads there"
+    ),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
     "too_many_requests": Meaning(429, "the tenant has asked as often this minute as it may; see `retry_after_s`"),
     "too_many_accounts": Meaning(
@@ -90,5 +93,5 @@ PUBLISHING = ("replayed_signature", "too_many_policies", "invalid_policy", "wron
 RETURNING = ("invalid_receipt", "foreign_receipt", "signing_unavailable", "receipt_unavailable")
 ALIASING = (
     *("replayed_signature", "invalid_shares", "invalid_fingerprint", "unknown_policy", "unknown_fingerprint"),
-    *("no_history", "alias_moved", "wrong_name", "state_unavailable"),
+    *("no_history", "alias_moved", "wrong_name", "assert_broken", "state_unavailable"),
 )
