@@ -29,12 +29,15 @@ class SettingsError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
+    """`state_copy_limit_s`: age at which the signed copy of a route state serves no more."""
+
     state_table: str
     ledger_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
     state_max_age_ms: int = 30_000
+    state_copy_limit_s: int = 86_400
 
 
 @dataclass(frozen=True, slots=True)

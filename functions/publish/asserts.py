@@ -43,8 +43,8 @@ def check_asserts(versions: Mapping[str, PublishedPolicy], led_to: Iterable[str]
     if asserts:
         first = asserts[0]
         message = (
-            f"by today's catalog `{str(first['fingerprint'])[:_SHOWN_DIGITS]}` breaks what it asserts: {first['message']};"
-            " with `force` the name leads there all the same"
+            f"by today's catalog `{str(first['fingerprint'])[:_SHOWN_DIGITS]}` breaks what it asserts:"
+            f" {first['message']}; with `force` the name leads there all the same"
         )
         raise RequestError(422, "assert_broken", message, asserts=asserts)
 
