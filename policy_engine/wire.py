@@ -55,6 +55,7 @@ __all__ = [
     "TelemetryBatch",
     "TelemetryRecord",
     "conflict",
+    "inline_used_up",
     "parse_alias",
     "parse_publish",
     "parse_receipts",
@@ -245,6 +246,13 @@ def too_many(most: int, wait_ms: int) -> RequestError:
     wait_s = -(-wait_ms // 1000)
     message = f"this tenant may ask {most} times a minute; ask again in {wait_s} s"
     return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
+
+
+def inline_used_up(dollars: int, wait_ms: int) -> RequestError:
+    """What answers an inline policy once its like have spent what the tenant lets them."""
+    wait_s = -(-wait_ms // 1000)
+    message = f"policies that come with calls may spend ${dollars} a day and have; ask by a published policy, or again in {wait_s} s"
+    return RequestError(429, "inline_used_up", message, retry_after_s=wait_s)
 
 
 def too_many_accounts(most: int) -> RequestError:

@@ -88,7 +88,7 @@ class States:
         return _Held(state, _catalog(state, held, day), pointer, now_ms, day)
 
     def _copied(self, tenant: str, held: _Held | None, now_ms: int, outage: StoreError) -> _Held:
-        """The second source; `outage` is raised where it has nothing to offer either, StoreError where that is too old."""
+        """The second source; `outage` where it has nothing to offer either, StoreError where that is too old."""
         try:
             state, at_ms = self._backups.state(tenant, now_ms)
         except StoreError:

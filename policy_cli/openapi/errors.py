@@ -58,6 +58,9 @@ ERRORS: dict[str, Meaning] = {
     ),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
     "too_many_requests": Meaning(429, "the tenant has asked as often this minute as it may; see `retry_after_s`"),
+    "inline_used_up": Meaning(
+        429, "policies that come with calls have spent what the tenant lets them in a day; see `retry_after_s`"
+    ),
     "too_many_accounts": Meaning(
         429, "inline policies have named more budgets and exploring routes than they may in a period"
     ),
@@ -85,7 +88,8 @@ ANYWHERE = (
 )
 ROUTING = (
     *("invalid_envelope", "invalid_attribute", "invalid_ir", "invalid_pin", "beyond_guard", "unknown_policy"),
-    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests", "too_many_accounts"),
+    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests", "inline_used_up"),
+    "too_many_accounts",
     *("state_unavailable", "signing_unavailable", "receipt_unavailable"),
 )
 REPORTING = ("idempotency_conflict", "telemetry_unavailable")

@@ -193,4 +193,5 @@ REPLIES_TO_ERRORS: dict[str, dict[str, Schema]] = {
         )
     },
     "too_many_requests": {"retry_after_s": _WHOLE},
+    "inline_used_up": {"retry_after_s": _WHOLE},
 }
