@@ -16,13 +16,14 @@ from typing import Any
 from functions.observability import observe
 from functions.stores.errors import StoreError
 from policy_engine.wire import RequestError
+from policy_lang.frozen import frozen
 
 __all__ = ["Reply", "Request", "json_reply", "refusal", "request_from_event", "serve"]
 
 Event = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One HTTP request. `principal` is the ARN that AWS verified, None on an endpoint without IAM authorization.
 
