@@ -9,7 +9,7 @@ import json
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Any
 
@@ -39,7 +39,7 @@ class Request:
     principal: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What goes back, and what the one log line and EMF record of the request say about it."""
 

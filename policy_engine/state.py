@@ -12,7 +12,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -70,7 +70,7 @@ class PublishedPolicy:
     lines: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteState:
     """The state of one tenant. `aliases`: fingerprints and shares by policy name. `overlay`: its own catalog rows.
     `settled`: what telemetry found decisions to have used beyond what was expected, by account and running period.

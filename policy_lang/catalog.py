@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ _REQUIRED = ("price_in", "price_out")
 _PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalog:
     """Models by arm id, aliases (bare model names and nicknames) to arm ids, and the fingerprint over both.
 

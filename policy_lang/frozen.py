@@ -1,17 +1,18 @@
-"""`@frozen`: what `@dataclass(frozen=True, slots=True)` gives, for a class of plain fields, at a sixth of its cost.
+"""`@frozen`: what `@dataclass(frozen=True, slots=True)` gives, at a sixth of its cost.
 
 The stdlib writes six methods for every class and compiles them, half a millisecond each time, and a cold start makes a
 hundred such classes. Here it still makes the fields, so `fields`, `replace`, `asdict` and `match` work and a type
 checker sees a frozen dataclass; the methods are closures over one C getter, and `__init__` is compiled once for all
 classes of as many fields. An instance is made in half the stdlib's time, compared and hashed in one and a half times.
-A class that needs a factory, an order, or a field left out of comparison stays a dataclass.
+A class with an order, or with a field left out of comparison, stays a dataclass.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from enum import Enum
 from functools import cache
 from operator import attrgetter
 from types import CellType, CodeType, FunctionType
@@ -22,7 +23,7 @@ __all__ = ["frozen"]
 Kind = TypeVar("Kind")
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(kind: type[Kind]) -> type[Kind]:
     """The class with slots and the methods of a value, but for those it defines itself. TypeError where not plain."""
     own, written = set(vars(kind)), kind.__doc__
@@ -69,16 +70,37 @@ def _refuse(self: object, name: str, _value: object = None) -> NoReturn:
 def _init(kind: type, parts: tuple[Field[Any], ...]) -> FunctionType:
     """The code shared by its arity, under the names of this class's fields and bound to its slots."""
     for part in parts:
-        if part.default_factory is not MISSING or not (part.init and part.repr and part.compare) or part.kw_only:
+        if not (part.init and part.repr and part.compare) or part.kw_only:
             raise TypeError(f"`{part.name}` of {kind.__name__} is not a plain field: make the class a dataclass")
     code = _filler(len(parts), hasattr(kind, "__post_init__")).replace(
         co_varnames=("self", *[part.name for part in parts]), co_qualname=f"{kind.__qualname__}.__init__"
     )
-    defaults = tuple([part.default for part in parts if part.default is not MISSING])
-    setters = tuple([CellType(getattr(kind, part.name).__set__) for part in parts])
+    defaults = tuple([given for part in parts if (given := _default(part)) is not MISSING])
+    setters = tuple([CellType(_setter(kind, part)) for part in parts])
     init = FunctionType(code, vars(sys.modules[kind.__module__]), "__init__", defaults, setters)
     init.__annotations__ = {part.name: part.type for part in parts} | {"return": None}
     return init
+
+
+class _Made(Enum):
+    """The default of a field with a factory, whose setter makes what it stands for."""
+
+    FACTORY = "<factory>"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+def _default(part: Field[Any]) -> Any:
+    return part.default if part.default_factory is MISSING else _Made.FACTORY
+
+
+def _setter(kind: type, part: Field[Any]) -> Callable[[object, Any], None]:
+    put: Callable[[object, Any], None] = getattr(kind, part.name).__set__
+    make = part.default_factory
+    if make is MISSING:
+        return put
+    return lambda self, given: put(self, make() if given is _Made.FACTORY else given)
 
 
 @cache

@@ -14,7 +14,7 @@ from policy_lang.frozen import frozen
 
 
 def classes(make: Any) -> tuple[Any, ...]:
-    """Classes of no field, of one, of twelve (more than nine: their setters must not be sorted as text), and a heir."""
+    """Classes of no field, of one, of twelve (setters are not sorted as text), one that inherits, one that makes."""
 
     @make
     class Nothing:
@@ -48,7 +48,13 @@ def classes(make: Any) -> tuple[Any, ...]:
         def __str__(self) -> str:
             return "an heir"
 
-    return Nothing, Single, Dozen, Heir
+    @make
+    class Making:
+        first: int
+        made: tuple[int, ...] = field(default_factory=lambda: (1, 2))
+        last: tuple[int, ...] = field(default_factory=tuple)
+
+    return Nothing, Single, Dozen, Heir, Making
 
 
 STDLIB = classes(dataclass(frozen=True, slots=True))
@@ -58,6 +64,7 @@ GIVEN: tuple[tuple[Any, ...], ...] = (
     (("x", "y"),),
     ("a", 1, True, *"defghij"),
     (("x",), 4),
+    (3,),
 )
 TWINS = [(ours(*given), stdlib(*given)) for ours, stdlib, given in zip(OURS, STDLIB, GIVEN, strict=True)]
 
@@ -68,6 +75,11 @@ class Pair:
 
     left: int
     right: tuple[int, ...] = ()
+
+
+@frozen
+class Shelf:
+    books: dict[str, int] = field(default_factory=dict)
 
 
 @frozen
@@ -140,6 +152,13 @@ def test_keywords_and_positions_may_be_mixed() -> None:
             assert (left, right) == (1, 2)
 
 
+def test_a_factory_makes_one_for_each() -> None:
+    first, second = Shelf(), Shelf()
+    assert first == second == Shelf({}) == replace(first)
+    assert first.books is not second.books
+    assert Shelf(books={"a": 1}).books == {"a": 1}
+
+
 def test_it_survives_pickle_in_every_protocol() -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(Pair(1, (2, 3)), protocol)) == Pair(1, (2, 3))
@@ -154,7 +173,7 @@ def test_it_is_checked_once_it_is_filled() -> None:
 
 def test_what_a_class_says_of_itself_stays() -> None:
     assert str(TWINS[3][0]) == "an heir"
-    assert [kind.__doc__ for kind in OURS] == [None, None, "Twelve.", None]
+    assert [kind.__doc__ for kind in OURS] == [None, None, "Twelve.", None, None]
 
     @frozen
     class Loud:
@@ -169,7 +188,7 @@ def test_what_a_class_says_of_itself_stays() -> None:
 
 @pytest.mark.parametrize(
     "special",
-    [field(default_factory=dict), field(init=False), field(compare=False), field(repr=False), field(kw_only=True)],
+    [field(init=False), field(compare=False), field(repr=False), field(kw_only=True)],
 )
 def test_a_field_that_is_more_than_plain_is_refused(special: Any) -> None:
     body = {"__annotations__": {"part": "dict[str, int]"}, "part": special, "__module__": __name__}
