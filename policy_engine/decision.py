@@ -5,7 +5,6 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from policy_engine.accounts import charges
@@ -22,6 +21,7 @@ from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
@@ -31,7 +31,7 @@ ENGINE = "pointsman-engine/1"
 _DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
