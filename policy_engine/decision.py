@@ -179,13 +179,12 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    breakers, probing = circumstances.breakers, PPM
-    if circumstances.half_open:
-        reachable = [candidate.model.arm for candidate in survey.candidates]
-        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
+    breakers, probing = _left_out(table, survey, circumstances)
     cell = cell_of(table, survey, snapshot, breakers, exploring, pinned, budget.pace_ppm)
-    if cell.outlook is None or budget.state == "deny":
-        course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
+    if cell.outlook is None:
+        course = cell.course(None, "no_candidates")
+    elif budget.state == "deny":
+        course = cell.course(None, "denied")
     else:
         course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
@@ -211,6 +210,16 @@ def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm,
     if survey.baseline is not None:
         models[survey.baseline.model.arm] = survey.baseline.model
     return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
+
+
+def _left_out(table: Table, survey: Survey, now: Circumstances) -> tuple[frozenset[str], int]:
+    """Arms that a breaker keeps out of this decision, and the probability (ppm) of the draws over half-open ones. In
+    audit mode nothing is drawn: an arm whose time is up is back for every call, and its outcomes close it or open it.
+    """
+    if not now.half_open or table.policy.audit == "on":
+        return now.breakers, PPM
+    reachable = [candidate.model.arm for candidate in survey.candidates]
+    return let_through(now.breakers, now.half_open, reachable, now.decision_id)
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:

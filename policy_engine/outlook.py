@@ -49,7 +49,8 @@ def join(
 ) -> Outlook | None:
     """Everything about a cell that does not hang on the draw; None when no candidate may serve.
 
-    Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration.
+    Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration. `pin`: the arm that a
+    session is on; nothing is explored there, also where the session moves.
     """
     route = survey.route
     options = _options(survey, known, breakers)
@@ -61,12 +62,14 @@ def join(
     order = ranked(pool, route.pick)
     pick, role = _pick(order, until, fallbacks, route)
     cascade = lay_out(route, route.cascade, pool) if route.cascade else None
-    if cascade is not None:
-        pick, role = (cascade.steps[0], "cascade") if cascade.pays else (cascade.steps[-1], "direct")
+    if cascade is not None and cascade.pays:
+        pick, role = cascade.steps[0], "cascade"
+    elif cascade is not None and cascade.steps[-1].stands:
+        pick, role = cascade.steps[-1], "direct"
     stays = _stays(options.get(pin or ""), pick, survey)
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
-    odds = _odds(order, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
+    odds = _odds(order, pick, route) if exploring and pin is None else {pick.arm: PPM}
     baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
     usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
@@ -106,7 +109,7 @@ def _batch(survey: Survey) -> bool:
 def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
     if pinned is None:
         return None
-    return weigh_pin(pinned, best, survey.route, expected_usage(survey.envelope, pinned.estimate))
+    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=_batch(survey))
 
 
 def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:
