@@ -29,6 +29,7 @@ __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id
 #: Changes whenever equal inputs could give another decision; receipts name it, replay keeps every released one.
 ENGINE = "pointsman-engine/1"
 _DAY_MS = 86_400_000
+_RENEWED_PART = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +155,16 @@ class Decision(NamedTuple):
         return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
-        """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
+        """The pin the session carries from here; None without `pin`. One that is kept is renewed once an eighth of its
+        time is over, so that a session lasts as long as it goes on, and a pin that is stored is seldom written.
 
         An explored arm is not pinned: one draw would be a session's worth of exploration, charged as a single call.
         """
         route, now = self.cell.survey.route, self.circumstances
         if session is None or route.pin_ms is None or self.arm is None:
             return None
-        if now.pin is not None and self.course.steps[0].role == "pinned":
+        young_ms = route.pin_ms - route.pin_ms // _RENEWED_PART
+        if now.pin is not None and self.course.steps[0].role == "pinned" and now.pin.until_ms - now.now_ms >= young_ms:
             return now.pin
         if self.explored:
             return None

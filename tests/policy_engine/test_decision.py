@@ -98,10 +98,25 @@ def pin(arm: str, **fields) -> Pin:
     return Pin(**{"tenant": "acme", "session": "s1", "route": "labelling", "arm": arm, "until_ms": NOW + 1, **fields})
 
 
-def test_a_pinned_session_keeps_its_arm_with_certainty_and_its_pin(table, request_for):
-    pinned = decide(request_for("label", session="s1"), table, EMPTY, circumstances(pin=pin("b/strong")))
+HALF_HOUR = 1_800_000
+
+
+@pytest.mark.parametrize(
+    ("left", "then"),
+    [
+        (HALF_HOUR, HALF_HOUR),
+        (HALF_HOUR * 7 // 8, HALF_HOUR * 7 // 8),
+        (HALF_HOUR * 7 // 8 - 1, HALF_HOUR),
+        (1, HALF_HOUR),
+    ],
+)
+def test_a_pinned_session_keeps_its_arm_with_certainty_and_a_pin_that_lasts_while_it_goes_on(
+    table, request_for, left, then
+):
+    held = pin("b/strong", until_ms=NOW + left)
+    pinned = decide(request_for("label", session="s1"), table, EMPTY, circumstances(pin=held))
     assert (pinned.arm, pinned.plan[0].role, pinned.propensity_ppm) == ("b/strong", "pinned", PPM)
-    assert pinned.pin("s1") == pin("b/strong")
+    assert pinned.pin("s1") == pin("b/strong", until_ms=NOW + then)
 
 
 @pytest.mark.parametrize(
