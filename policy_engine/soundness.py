@@ -23,9 +23,13 @@ _TOO_LARGE = 10**38
 _MOST_OUTCOMES = 10**11
 # A weighted sum and what must stand beside it; the writer adds them together.
 _TOGETHER = {"c": ("n", "s"), "n": ("c", "s"), "tn": ("ti", "to"), "qn": ("q",), "ln": ("l",)}
-_TOTALS = {
-    **{"s": ("n", 1), "tn": ("n", 1), "q": ("qn", PPM), "w": ("c", 1), "x": ("p", 1), "l": ("ln", MAX_COUNT)},
-    **dict.fromkeys(("ti", "to", "tr", "tw"), ("tn", MAX_COUNT)),
+_TOTALS = dict.fromkeys(("ti", "to", "tr", "tw"), ("tn", MAX_COUNT)) | {
+    "s": ("n", 1),
+    "tn": ("n", 1),
+    "q": ("qn", PPM),
+    "w": ("c", 1),
+    "x": ("p", 1),
+    "l": ("ln", MAX_COUNT),
 }
 _MOST_BITS = MAX_COUNT.bit_length()
 

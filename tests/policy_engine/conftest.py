@@ -89,8 +89,8 @@ def request_for():
 
 @pytest.fixture
 def learned(request_for):
-    """A snapshot of given (task, arm, successes, failures) counts, decided and observed at NOW. `cached`: tokens of each
-    arm's prompts that were read from a cache.
+    """A snapshot of given (task, arm, successes, failures) counts, decided and observed at NOW. `cached`: by arm, the
+    tokens of its prompts that were read from a cache.
     """
 
     def build(*counts: tuple[str, str, int, int], now=NOW, spent=None, cached=None):

@@ -300,7 +300,7 @@ class TestPins:
 
     @staticmethod
     def turn(policy, catalog, request_for, learned, cached_read, price, cached, **fields):
-        """A turn of a session on `b/plain`, $1/Mtok, whose prompts of 300 tokens were read from a cache for `cached`."""
+        """A turn of a session on `b/plain`, $1/Mtok. Of its prompts of 300 tokens `cached` were read from a cache."""
         pin = Pin("acme", "s1", "general", "b/plain", NOW + 1)
         records = ("analysis", "b/plain", 300, 3), ("analysis", "a/cheap", 300, 3)
         snapshot = learned(*records, cached={"b/plain": cached})
