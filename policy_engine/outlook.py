@@ -19,7 +19,7 @@ from policy_engine.snapshot import Known
 from policy_engine.table import Survey
 from policy_lang.ir import PPM, Route
 
-__all__ = ["MAX_STEPS", "Outlook", "join"]
+__all__ = ["MAX_STEPS", "Outlook", "in_batch", "join"]
 
 #: A plan longer than this is never followed to its end; the list is cut, the policy's first fallback kept.
 MAX_STEPS = 5
@@ -79,7 +79,7 @@ def join(
         odds=tuple(sorted([(arm, odd) for arm, odd in odds.items() if odd])),
         line_up=_line_up(order, until, fallbacks, route),
         baseline=baseline,
-        baseline_cost_nanodollars=call_cost(baseline.model, usual, batch=_batch(survey)),
+        baseline_cost_nanodollars=call_cost(baseline.model, usual, batch=in_batch(survey)),
         cascade=cascade,
         pin=stays,
     )
@@ -87,7 +87,7 @@ def join(
 
 def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
     """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
-    floors, cap, batch = survey.route.floors, survey.cost_cap, _batch(survey)
+    floors, cap, batch = survey.route.floors, survey.cost_cap, in_batch(survey)
     found = {}
     for candidate in survey.reachable:
         arm = candidate.model.arm
@@ -101,7 +101,7 @@ def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str
     return found
 
 
-def _batch(survey: Survey) -> bool:
+def in_batch(survey: Survey) -> bool:
     """Whether the prices of a batch service count: where the policy allows it and nobody waits."""
     return survey.route.batch is not None and not survey.envelope.time_sensitive
 
@@ -109,7 +109,7 @@ def _batch(survey: Survey) -> bool:
 def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
     if pinned is None:
         return None
-    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=_batch(survey))
+    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey))
 
 
 def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:

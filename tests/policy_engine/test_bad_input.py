@@ -297,6 +297,20 @@ class TestPrices:
         with pytest.raises(CatalogError, match="`p/m`: `price_out`"):
             Model("p/m", "p", "m", 1, 1, **{steps: (Prices(1, -5),)})
 
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            {"tiers": (Prices(1, 1),)},
+            {"tiers": (Prices(1, 1, above=9), Prices(1, 1, above=9))},
+            {"tiers": (Prices(1, 1, above=9), Prices(1, 1, above=8))},
+            {"batch": (Prices(1, 1, above=1),)},
+            {"batch": (Prices(1, 1), Prices(1, 1, above=-1))},
+        ],
+    )
+    def test_prices_of_longer_prompts_are_refused_out_of_order(self, steps):
+        with pytest.raises(CatalogError, match=rf"`p/m`: `above` must ascend in `{next(iter(steps))}`"):
+            Model("p/m", "p", "m", 1, 1, **steps)
+
     def test_what_is_free_costs_nothing(self, policy, catalog, request_for):
         free = catalog.repriced("a/cheap", price_in=0, price_out=0)
         decision = decide(request_for("analysis"), compile_table(policy, free), EMPTY, circumstances(degraded=True))

@@ -372,8 +372,8 @@ class TestCosts:
             (Usage(1_000, 100), False, 1_500_000),
             (Usage(1_000, 100, cached_read=800), False, 780_000),
             (Usage(1_000, 100, cached_write=400), False, 1_600_000),
-            (Usage(200_000, 100), False, 401_000_000),
-            (Usage(199_999, 100), False, 200_499_000),
+            (Usage(200_001, 100), False, 401_002_000),
+            (Usage(200_000, 100), False, 200_500_000),
             (Usage(1_000, 100), True, 750_000),
             (Usage(1_000, 100, cached_read=1_000), True, 750_000),
             (Usage(0, 0), False, 0),
@@ -393,13 +393,15 @@ class TestCosts:
         table = compile_table(
             replace(policy, default=replace(policy.default, batch="allowed")), catalog.overlaid((cheap,))
         )
-        costs = [
-            decide(request_for("analysis", time_sensitive=waits), table, EMPTY, circumstances())
-            .cell.outlook.options["a/cheap"]
-            .cost_nanodollars
-            for waits in (False, True)
-        ]
-        assert costs[0] < costs[1]
+        for waits in (False, True):
+            decision = decide(request_for("analysis", time_sensitive=waits), table, EMPTY, circumstances())
+            told = json.loads(decision.course.decision_json)
+            assert told.get("batch", False) == (not waits)
+            arm = next(arm for arm in decision.claims().arms if arm.arm == "a/cheap")
+            assert (arm.price_in, arm.price_out) == ((100_000, 400_000) if waits else (1, 1))
+            option = decision.cell.outlook.options["a/cheap"]
+            usage = expected_usage(decision.cell.survey.envelope, option.estimate)
+            assert option.cost_nanodollars == arm.cost_nanodollars(usage.prompt, usage.output)
 
     def test_a_warm_prefix_is_worth_the_difference_to_fresh_input(self):
         assert prefix_cost(self.LONG, Usage(1_000, 100)) == 900_000
