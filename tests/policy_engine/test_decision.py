@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.pins import Pin
 from policy_engine.snapshot import EMPTY
+from policy_engine.table import compile_table
 from policy_lang.ir import PPM
 
 NOW = 1_790_000_000_000
@@ -87,6 +89,13 @@ def test_exploration_stops_when_the_money_of_the_day_is_spent(table, request_for
     assert decision.cell.outlook.odds == (("b/strong", PPM),)
     tomorrow = Circumstances("acme", decision_id_for(NOW, b"x"), NOW + 86_400_000)
     assert len(decide(request_for("label"), table, spent, tomorrow).cell.outlook.odds) > 1
+
+
+def test_no_money_for_exploration_explores_nothing_on_any_day(policy, catalog, request_for, learned):
+    route = replace(policy.routes[0], explore=replace(policy.routes[0].explore, daily_nanodollars=0))
+    table = compile_table(replace(policy, routes=(route,)), catalog)
+    for snapshot in (EMPTY, learned(("label", "a/cheap", 3, 1))):
+        assert decide(request_for("label"), table, snapshot, circumstances()).cell.outlook.odds == (("b/strong", PPM),)
 
 
 def test_a_degraded_decision_explores_nothing(table, request_for):
