@@ -163,6 +163,13 @@ def test_every_queue_has_a_dead_letter_queue_that_keeps_longer(template: Templat
     assert all(queue["KmsMasterKeyId"] == DATA_KEY for queue in queues.values())
 
 
+def test_markers_outlive_a_redriven_message(template: Template) -> None:
+    from policy_engine.settlement import _REDELIVERY_MS, REDRIVE_LIMIT_MS
+
+    kept_ms = properties(template, "SQS::Queue")["TelemetryQueue"]["MessageRetentionPeriod"] * 1000
+    assert REDRIVE_LIMIT_MS + kept_ms <= _REDELIVERY_MS
+
+
 def test_a_batch_in_work_is_not_delivered_again(template: Template) -> None:
     queues, functions = properties(template, "SQS::Queue"), properties(template, "Lambda::Function")
     assert len(template.sources) == 2
