@@ -1,6 +1,5 @@
 """What the deployed stack promises, read off the template as SAM transforms it (emulators drop half of these)."""
 
-import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 import functions
 from policy_cli.dev.template import TEMPLATE, Template, read_template
+from policy_lang.canonical import parse_strict
 
 Nested = dict[str, dict[str, Any]]
 
@@ -405,7 +405,10 @@ def test_every_queue_and_every_way_to_fail_has_an_alarm(template: Template, nest
     for name, queue in properties(template, "SQS::Queue").items():
         metric = "ApproximateAgeOfOldestMessage" if "RedrivePolicy" in queue else "ApproximateNumberOfMessagesVisible"
         assert (metric, name) in watched
-    assert {("Errors", "RouteFunction"), ("Throttles", "RouteFunction"), ("Errors", "WatchFunction")} <= watched
+    doors = {(metric, f"{door}Function") for metric in ("Errors", "Throttles") for door in ("Route", "Ingest")}
+    assert doors | {("Errors", "WatchFunction")} <= watched
+    unavailable = {each["Dimensions"][0]["Value"] for each in alarms if each["MetricName"] == "Unavailable"}
+    assert unavailable == {"route", "ingest"}
     for alarm in alarms:
         assert alarm["AlarmActions"] == {"Fn::If": ["Notifies", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
         assert alarm["TreatMissingData"] in ("notBreaching", "breaching")
@@ -421,7 +424,7 @@ def test_dashboard_and_alarms_read_only_metrics_that_functions_emit(nested: Nest
         if alarm["Properties"]["Namespace"] == "Pointsman"
     }
     (board,) = resources(nested, "monitoring", "CloudWatch::Dashboard").values()
-    widgets = json.loads(board["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    widgets = parse_strict(board["Properties"]["DashboardBody"]["Fn::Sub"], max_bytes=1 << 20)["widgets"]
     for widget in widgets:
         assert widget["x"] + widget["width"] <= 24
         ours |= {metric[1] for metric in widget["properties"]["metrics"] if metric[0] == "Pointsman"}
