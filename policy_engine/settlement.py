@@ -43,8 +43,8 @@ DAY_MS = 24 * 3600 * 1000
 #: How long after the decision a field still teaches; from then on it is recorded as late.
 OUTCOME_LIMIT_MS = DAY_MS
 QUALITY_LIMIT_MS = 35 * DAY_MS
-# A marker must outlive every way a message can come back: 14 days in its queue and the dead-letter queue, redriven at the
-# last moment, and as long again.
+# A marker must outlive every way a message can come back: 14 days in its queue and the dead-letter queue, redriven at
+# the last moment, and as long again.
 _REDELIVERY_MS = 29 * DAY_MS
 #: How long after its acceptance a report may still be redriven: its queue, which keeps a message for four days, must be
 #: done with it before its markers go.
