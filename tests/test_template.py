@@ -1,6 +1,8 @@
 """What the deployed stack promises, read off the template as SAM transforms it (emulators drop half of these)."""
 
+import json
 import re
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +13,9 @@ from samtranslator.yaml_helper import yaml_parse
 
 import functions
 from policy_cli.dev.template import TEMPLATE, Template, read_template
+from policy_engine.settlement import Settlement, Telemetry, outcome_record
+from policy_engine.token import TokenArm, TokenClaims
+from policy_engine.wire import TelemetryRecord
 from policy_lang.canonical import parse_strict
 
 Nested = dict[str, dict[str, Any]]
@@ -148,6 +153,15 @@ def test_callers_get_both_permissions_that_a_function_url_wants(template: Templa
         assert [each["Action"] for each in granted] == ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"]
         assert granted[0]["Resource"] == granted[1]["Resource"]
         assert granted[1]["Condition"] == {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
+
+
+def test_a_deployment_is_offered_every_capability_that_it_needs(template: Template) -> None:
+    settings = tomllib.loads((TEMPLATE.parent / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    offered = set(settings["capabilities"].split())
+    named = {name for name, role in properties(template, "IAM::Role").items() if "RoleName" in role}
+    assert of(template, "CloudFormation::Stack")
+    assert not named
+    assert offered == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}
 
 
 def test_every_queue_has_a_dead_letter_queue_that_keeps_longer(template: Template) -> None:
@@ -375,6 +389,49 @@ def test_partitions_are_projected_where_record_files_them(nested: Nested) -> Non
             == f"s3://${{RecordsBucket}}/{object_key('acme', name.lower(), 1_790_000_000_000, 'x')}"
         )
         assert [key["Name"] for key in table["PartitionKeys"]] == ["tenant", "dt", "hh"]
+
+
+def fields_of(kind: str) -> dict[str, Any]:
+    """The fields of a Hive `struct<...>`, structs within as their fields, other types by name."""
+    as_json = re.sub(r"(\w+):", r'"\1":', kind.replace("struct<", "{").replace(">", "}"))
+    found: dict[str, Any] = json.loads(re.sub(r":(\w+)", r':"\1"', as_json))
+    return found
+
+
+def columns(nested: Nested, table: str) -> dict[str, str]:
+    declared = resources(nested, "analysis", "Glue::Table")[table]["Properties"]["TableInput"]["StorageDescriptor"]
+    return {column["Name"]: column["Type"] for column in declared["Columns"]}
+
+
+PYTHON = {"string": str, "bigint": int, "int": int, "boolean": bool}
+
+
+def strays(declared: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+    """What a table says of a document and is not so. The serde would read it as NULL, without a word."""
+    for name, kind in declared.items():
+        if isinstance(kind, dict):
+            yield from strays(kind, document.get(name) or {})
+        elif type(document.get(name)) is not PYTHON[kind]:
+            yield name
+
+
+def test_tables_name_what_receipts_hold(nested: Nested) -> None:
+    lines = (Path(__file__).parent / "conformance/receipts/format-1/desk.jsonl").read_text().splitlines()
+    served = [found for found in map(json.loads, lines) if found["receipt"]["decision"]["status"] == "served"]
+    declared = {name: kind if name == "hash" else fields_of(kind) for name, kind in columns(nested, "Receipts").items()}
+    assert declared["receipt"]["decision"]["baseline"] == {"arm": "string", "cost_nanodollars": "bigint"}
+    assert len(served) > 20
+    assert {name for found in served for name in strays(declared, found)} <= {"tier"}
+
+
+def test_tables_name_what_outcome_records_hold(nested: Nested) -> None:
+    counts = dict.fromkeys(("input_tokens", "output_tokens", "latency_ms", "ttft_ms"), 7)
+    record = TelemetryRecord("token", 0, "a/b", "ok", quality_ppm=1, **counts)
+    claims = TokenClaims("acme", "d", "c", "label", "r", (TokenArm("a/b", 0, 1, 1, 1, 1),), 1, False, 0)
+    settled = Settlement(Telemetry("acme", "r:0", 1, record), claims, 5, reason="late")
+    document = outcome_record(settled, {"outcome": "applied", "quality": "late"})
+    declared = {name: fields_of(kind) if "<" in kind else kind for name, kind in columns(nested, "Outcomes").items()}
+    assert list(strays(declared, document)) == []
 
 
 def test_queries_are_bounded_encrypted_and_forgotten(nested: Nested) -> None:
