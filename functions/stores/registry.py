@@ -191,11 +191,10 @@ def iam_principal(arn: str) -> str:
 
     AWS leaves the path out of an assumed role's ARN, so a role is registered without it. Other ARNs stay as they are.
     """
-    head, _, resource = arn.rpartition(":")
+    *head, resource = arn.split(":", 5)  # a path may hold colons too
     kind, *names = resource.split("/")
-    parts = head.split(":")
-    if kind == "assumed-role" and len(names) == 2 and len(parts) == 5:
-        return f"{parts[0]}:{parts[1]}:iam:{parts[3]}:{parts[4]}:role/{names[0]}"
+    if kind == "assumed-role" and len(names) == 2 and len(head) == 5:
+        return f"{head[0]}:{head[1]}:iam:{head[3]}:{head[4]}:role/{names[0]}"
     if kind in ("role", "user") and names:
-        return f"{head}:{kind}/{names[-1]}"
+        return f"{':'.join(head)}:{kind}/{names[-1]}"
     return arn
