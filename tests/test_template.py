@@ -227,19 +227,32 @@ def test_roles_are_written_out_and_only_lambda_assumes_them(template: Template) 
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
-def test_publish_can_register_nobody(template: Template) -> None:
+@pytest.mark.parametrize("role", ["PublishRole", "WatchRole"])
+def test_no_function_can_register_anybody(template: Template, role: str) -> None:
     from functions.stores.keys import alias_key, credential_key, pointer_key, policy_key, signature_key, tenant_key
 
     (writing,) = [
         statement
         for name, statement in statements(template)
-        if name == "PublishRole" and "dynamodb:PutItem" in as_list(statement["Action"])
+        if name == role and "dynamodb:PutItem" in as_list(statement["Action"])
     ]
     (allowed,) = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     own = [pointer_key("a"), policy_key("a", "f"), alias_key("a", "n"), signature_key("a", "m")]
     assert all(fnmatchcase(str(key["pk"]), allowed) for key in own)
     registry = [credential_key("iam", "arn"), credential_key("hmac", "id"), tenant_key("a")]
     assert not any(fnmatchcase(str(key["pk"]), allowed) for key in registry)
+
+
+def test_only_publish_and_watch_write_the_state_table(template: Template) -> None:
+    roles = properties(template, "IAM::Role")
+    writes = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem")
+    found = {
+        (role, a)
+        for role in roles
+        for a, resource in grants(template, role)
+        if a in writes and "StateTable" in resource
+    }
+    assert found == {("PublishRole", "dynamodb:PutItem"), ("WatchRole", "dynamodb:PutItem")}
 
 
 def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Template) -> None:
