@@ -253,7 +253,8 @@ def too_many(most: int, wait_ms: int) -> RequestError:
 def inline_used_up(dollars: int, wait_ms: int) -> RequestError:
     """What answers an inline policy once its like have spent what the tenant lets them."""
     wait_s = -(-wait_ms // 1000)
-    message = f"policies that come with calls may spend ${dollars} a day and have; ask by a published policy, or again in {wait_s} s"
+    message = f"policies that come with calls may spend ${dollars} a day and have"
+    message += f"; ask by a published policy, or again in {wait_s} s"
     return RequestError(429, "inline_used_up", message, retry_after_s=wait_s)
 
 
