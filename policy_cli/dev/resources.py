@@ -29,6 +29,8 @@ class Resources:
             for name, resource in declared.items()
             if resource["Type"] == _SECRET
         }
+        parameters = template.document.get("Parameters", {})
+        self._defaults = {name: str(each["Default"]) for name, each in parameters.items() if "Default" in each}
         self._variables = self._resolved(template)
 
     def client(self, service: str) -> Any:
@@ -75,4 +77,7 @@ class Resources:
                 return value
             case {"Ref": str(logical)} if logical in self._names:
                 return self._names[logical]
-        raise TemplateError(f"{where}: only text and `!Ref` of a table, bucket, queue or secret are resolved here")
+            case {"Ref": str(parameter)} if parameter in self._defaults:
+                return self._defaults[parameter]
+        accepted = "only text and `!Ref` of a table, bucket, queue, secret or a parameter with a default"
+        raise TemplateError(f"{where}: {accepted} are resolved here")
