@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from functions.stores.keys import TENANT
 from policy_engine.settlement import Telemetry
 from policy_engine.wire import RequestError, TelemetryRecord, record_from_wire, record_to_wire
+from policy_lang.frozen import frozen
 
 __all__ = [
     "MessageError",
@@ -40,7 +40,7 @@ class MessageError(ValueError):
     """A message is not one of ours; it goes the way of the dead-letter queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordLines:
     """Receipts or outcome records of one tenant. `at_ms` chooses the hour they are filed under."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -14,6 +13,7 @@ from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import TENANT, credential_key, signature_key, tenant_key, tenants_partition
 from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -25,7 +25,7 @@ _CODE = "registry_unavailable"
 _KEY_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credential:
     """A registered credential. `secret` is that of an HMAC key, empty for IAM principals."""
 
@@ -34,7 +34,7 @@ class Credential:
     secret: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
 
