@@ -252,8 +252,8 @@ def too_many(most: int, wait_ms: int) -> RequestError:
 def too_many_accounts(most: int) -> RequestError:
     """What answers an inline policy with a budget that nobody has named yet, once there are too many."""
     message = (
-        f"policies that came with calls have named {most} budgets and exploring routes in this period; use names that a"
-        " published policy uses, or wait for the next day"
+        "policies that came with calls have named too many budgets and exploring routes in this period"
+        f" ({most} in one part of the ledger); use names that a published policy uses, or wait for the next day"
     )
     return RequestError(429, "too_many_accounts", message)
 

@@ -182,7 +182,7 @@ def test_exploration_is_paid_for_in_the_same_transaction(cloud, decisions, tell,
     ids = {reply["decision_id"] for reply in explored}
     paid = sum(found["cost_nanodollars"] for found in cloud.outcomes().values() if found["decision_id"] in ids)
     expected = sum(reply["expected_cost_nanodollars"] for reply in explored)
-    key = exploration("labelling").key(cloud.now)
+    key = exploration("acme/support", "labelling").key(cloud.now)
     assert cloud.statistics.settled("acme", cloud.now) == {key: paid - expected}
     assert cloud.statistics.settled("acme", cloud.now + 32 * DAY) == {}
 
