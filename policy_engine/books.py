@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from policy_engine.receipt import ReceiptError, open_sealed
@@ -19,6 +19,7 @@ from policy_engine.statistics import CellRow
 from policy_engine.token import TokenArm, priced_arm
 from policy_engine.wire import TelemetryRecord
 from policy_lang.catalog import CatalogError, model_from_document
+from policy_lang.frozen import frozen
 
 __all__ = ["PLACES", "Books", "Kept", "Place", "Pull", "Unlike", "decided_ms"]
 
@@ -27,7 +28,7 @@ Place = Literal["filed", "queued", "dead", "spooled", "carried"]
 PLACES: tuple[Place, ...] = ("filed", "queued", "dead", "spooled", "carried")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pull:
     """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names.
 
@@ -40,7 +41,7 @@ class Pull:
     line_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """An outcome record: `told` is what the caller reported, `fields` what became of it."""
 
@@ -56,7 +57,7 @@ class Kept:
     cost_nanodollars: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlike:
     """A line that cannot be what it should be. `subject` is its id, where one can still be read, else where it lies."""
 

@@ -5,10 +5,9 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from policy_engine.accounts import charges
+from policy_engine.accounts import charges, exploration_name
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.cell import Cell, Course, cell_of
@@ -22,6 +21,7 @@ from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
@@ -32,7 +32,7 @@ _DAY_MS = 86_400_000
 _RENEWED_PART = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
@@ -58,17 +58,18 @@ class Decision(NamedTuple):
     """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
     that of the whole plan.
 
-    confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
-    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
-    (the dearest stands in).
+    policy: name of the one that decides. confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where
+    the route has none. mode shadow: the caller keeps serving as before and reports what it used. probing_ppm: chance of
+    what the draws over half-open arms let through. others: in shadow, every arm that the old path may turn out to have
+    used. warnings: what was wrong with the inputs and decided around: clock_before_snapshot (nothing is explored),
+    statistics_left_out, baseline_absent (the dearest stands in).
     """
 
     cell: Cell
     course: Course
     circumstances: Circumstances
     budget: BudgetVerdict
+    policy: str
     mode: Literal["live", "shadow"]
     policy_fingerprint: str
     catalog_fingerprint: str
@@ -197,6 +198,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
         course,
         circumstances,
         budget,
+        table.policy.name,
         table.policy.mode,
         *fingerprints,
         warnings,
@@ -269,11 +271,13 @@ def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: 
     explore = survey.route.explore
     if explore is None or explore.daily_nanodollars is None:
         return True
+    money = exploration_name(table.policy.name, survey.route.name)
     for reading in now.budgets:
-        if reading.scope == "explore" and reading.name == survey.route.name:
+        if reading.scope == "explore" and reading.name == money:
             return reading.used is not None and reading.used < explore.daily_nanodollars
-    spent = snapshot.spent_nanodollars if snapshot.day == now.now_ms // _DAY_MS else {}
-    return spent.get(survey.route.name, 0) < explore.daily_nanodollars
+    if snapshot.day != now.now_ms // _DAY_MS:
+        return True
+    return snapshot.spent_nanodollars.get(money, 0) < explore.daily_nanodollars
 
 
 def _drawn(outlook: Outlook, decision_id: str) -> str:

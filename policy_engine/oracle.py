@@ -7,7 +7,7 @@ policy's (expected cost, floor state) come from the functions that own them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_engine.candidates import Reason
 from policy_engine.costs import call_cost, expected_usage
@@ -17,6 +17,7 @@ from policy_engine.snapshot import Estimate, Snapshot
 from policy_engine.wire import RouteRequest
 from policy_lang.catalog import Catalog, Model
 from policy_lang.envelope import Envelope, cluster_id
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, evaluate, mentioned_fields
 from policy_lang.ir import PPM, Expr, PickTerm, Policy, Route
 from policy_lang.vocabulary import OTHER_TASK
@@ -28,7 +29,7 @@ Evaluator = Callable[[Expr, Facts], bool | None]
 Step = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdicts:
     """The static half: the route, and by arm in order of reach its tier, whether a gate bars it, and every reason."""
 
@@ -41,7 +42,7 @@ class Verdicts:
     fallbacks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arm:
     """What is believed of a survivor."""
 

@@ -6,19 +6,19 @@ The caller carries the pin; nothing is stored. A pin never outranks a gate: it i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from policy_engine.costs import Usage, call_cost, expected_usage, prefix_cost
 from policy_engine.selection import Option
 from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_lang.canonical import canonical
 from policy_lang.envelope import Envelope
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM, Route
 
 __all__ = ["Pin", "PinVerdict", "mint_pin", "verify_pin", "weigh_pin"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pin:
     """`session` of `tenant` is on `arm` in `route` until `until_ms`."""
 
@@ -29,7 +29,7 @@ class Pin:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PinVerdict:
     """Whether the session stays. Nano-dollars a call: what switching gains, and the warm prefix it gives up."""
 

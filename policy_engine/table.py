@@ -8,7 +8,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ from policy_lang.canonical import canonical_text
 from policy_lang.catalog import Catalog, Model, model_document
 from policy_lang.envelope import Envelope, cluster_id
 from policy_lang.fingerprint import policy_fingerprint
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, FactValue, mentioned_fields
 from policy_lang.ir import Not, Policy, Route
 from policy_lang.vocabulary import ATTRIBUTE_PREFIX, OTHER_TASK
@@ -59,7 +60,7 @@ class Survey(NamedTuple):
     cost_cap: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reach:
     """What a route can reach, as no rule has been asked yet: its tiers' arms in `use` order, then its safety nets."""
 
@@ -67,7 +68,7 @@ class _Reach:
     arms: Mapping[str, Candidate]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Roster:
     """The fate of every arm in reach, for all requests that no rule tells apart."""
 

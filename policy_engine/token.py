@@ -12,11 +12,11 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from policy_engine.trials import TrialLane
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Model, Prices
+from policy_lang.frozen import frozen
 
 __all__ = [
     "SigningKeys",
@@ -39,7 +39,7 @@ class TokenError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SigningKeys:
     """The key that signs and those that still verify, by key id; rotation adds one and keeps the old for 35 days."""
 
@@ -47,7 +47,7 @@ class SigningKeys:
     secrets: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenArm:
     """One arm of the plan with the learning generation and the prices (pico-dollars per token) it was chosen at.
 
@@ -93,7 +93,7 @@ def _classes(step: Prices) -> tuple[int, int, int, int]:
     return step.price_in, step.price_out, read, write
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenClaims:
     """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order.
 

@@ -8,7 +8,6 @@ trusted. Numbers are integers except `quality`, a decimal 0..1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from policy_engine.fields import (
@@ -30,6 +29,7 @@ from policy_engine.fields import (
 )
 from policy_lang.canonical import StrictJsonError, parse_strict
 from policy_lang.envelope import Envelope, envelope_to_wire
+from policy_lang.frozen import frozen
 from policy_lang.ir import MAX_IR_BYTES, PPM
 from policy_lang.vocabulary import OUTCOMES, Outcome
 
@@ -159,7 +159,7 @@ RECEIPTS = Form(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
@@ -196,7 +196,7 @@ class RouteRequest:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryRecord:
     """What one hop of a decision's plan came to. Tokens, milliseconds; `quality_ppm` in parts per million.
 
@@ -220,7 +220,7 @@ class TelemetryRecord:
     empty_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryBatch:
     """One admitted batch of telemetry. The same `idempotency_key` stands for the same records."""
 
@@ -228,7 +228,7 @@ class TelemetryBatch:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishRequest:
     """A policy's text; `dry_run`: say what is wrong with it and store nothing."""
 
@@ -252,8 +252,8 @@ def too_many(most: int, wait_ms: int) -> RequestError:
 def too_many_accounts(most: int) -> RequestError:
     """What answers an inline policy with a budget that nobody has named yet, once there are too many."""
     message = (
-        f"policies that came with calls have named {most} budgets and exploring routes in this period; use names that a"
-        " published policy uses, or wait for the next day"
+        "policies that came with calls have named too many budgets and exploring routes in this period"
+        f" ({most} in one part of the ledger); use names that a published policy uses, or wait for the next day"
     )
     return RequestError(429, "too_many_accounts", message)
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from policy_lang.fingerprint import fingerprint
+from policy_lang.frozen import frozen
 from policy_lang.gates import FactValue
 
 __all__ = ["Catalog", "CatalogError", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
@@ -29,7 +30,7 @@ class CatalogError(ValueError):
     """The message names the arm and the price."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prices:
     """What a token of each class costs, pico-dollars, where the prompt has more tokens than `above` (0: always)."""
 
@@ -40,7 +41,7 @@ class Prices:
     above: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """One arm. Sizes in tokens, prices in pico-dollars per token, None where no source states the field.
 
@@ -94,12 +95,12 @@ class Model:
 
 
 _NO_FACTS = ("arm", "name", "price_cached_write", "tiers", "batch")
-_FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__slots__ if name not in _NO_FACTS)
+_FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__match_args__ if name not in _NO_FACTS)
 _REQUIRED = ("price_in", "price_out")
 _PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalog:
     """Models by arm id, aliases (bare model names and nicknames) to arm ids, and the fingerprint over both.
 
@@ -163,7 +164,9 @@ class Catalog:
 
 def model_document(model: Model) -> dict[str, Any]:
     """A model as JSON values; absent fields are left out."""
-    found = {name: value for name in Model.__slots__ if (value := getattr(model, name)) is not None}
+    found: dict[str, Any] = {
+        name: value for name in Model.__match_args__ if (value := getattr(model, name)) is not None
+    }
     for name in ("tiers", "batch"):
         if steps := found.pop(name):
             found[name] = [_prices_document(step) for step in steps]
@@ -215,4 +218,4 @@ def _starts(steps: tuple[Prices, ...]) -> list[int]:
 
 
 def _prices_document(step: Prices) -> dict[str, int]:
-    return {name: value for name in Prices.__slots__ if (value := getattr(step, name)) is not None}
+    return {name: value for name in Prices.__match_args__ if (value := getattr(step, name)) is not None}

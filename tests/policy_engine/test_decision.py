@@ -84,7 +84,7 @@ def test_the_same_inputs_give_the_same_decision_whether_memos_are_warm_or_cold(p
 
 
 def test_exploration_stops_when_the_money_of_the_day_is_spent(table, request_for, learned):
-    spent = learned(("label", "b/plain", 3, 0), spent={"labelling": 2_000_000_000})
+    spent = learned(("label", "b/plain", 3, 0), spent={"acme/support/labelling": 2_000_000_000})
     decision = decide(request_for("label"), table, spent, circumstances())
     assert decision.cell.outlook.odds == (("b/strong", PPM),)
     tomorrow = Circumstances("acme", decision_id_for(NOW, b"x"), NOW + 86_400_000)
