@@ -14,7 +14,8 @@ __all__ = ["PlanStep", "RouteReply", "reply_from_wire"]
 class PlanStep:
     """One call the caller may make.
 
-    role: pick, explore, until_proven, pinned, cleared or fallback. floor: cleared, unproven, failed or none.
+    role: pick, explore, until_proven, pinned, cascade, direct, cleared or fallback. floor: cleared, unproven, failed or
+    none.
     """
 
     arm: str
