@@ -32,13 +32,15 @@ class Deployment:
 
     def client(self, service: str) -> Any:
         """A low-level client, made once."""
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, NoRegionError
 
         if service not in self._clients:
             try:
                 self._clients[service] = self._session.create_client(service, region_name=self._region)
+            except NoRegionError:
+                raise ToolError("no region is named: give --region, AWS_REGION or a profile that has one") from None
             except BotoCoreError as problem:
-                raise ToolError(f"{problem}; name a region with --region or AWS_REGION") from None
+                raise ToolError(str(problem)) from None
         return self._clients[service]
 
     def name(self, logical: str) -> str:
@@ -56,7 +58,7 @@ class Deployment:
     @contextmanager
     def reaching(self, what: str) -> Iterator[None]:
         """Turn what AWS answers, or fails to, into a ToolError."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         from functions.stores.errors import StoreError
 
@@ -66,6 +68,9 @@ class Deployment:
             raise ToolError(f"{problem} ({problem.cause})") from None
         except ClientError as problem:
             raise ToolError(f"{what} `{self.stack}`: {problem.response['Error']['Message']}") from None
+        except NoCredentialsError:
+            keys = "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY"
+            raise ToolError(f"no AWS credentials: give --profile or AWS_PROFILE, or set {keys}") from None
         except BotoCoreError as problem:
             raise ToolError(f"{what} `{self.stack}`: {problem}") from None
 

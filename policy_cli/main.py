@@ -67,6 +67,18 @@ class LazyGroup(click.Group):
             advice = "install the tools with `pip install 'pointsman[dev]'`"
             raise ToolError(f"`pointsman {cmd_name}` needs the package `{missing.name}`: {advice}") from missing
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "`pointsman --help` lists the commands"
+            ctx.fail(f"no command `{args[0]}`; {hint}")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])

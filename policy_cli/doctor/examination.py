@@ -107,7 +107,7 @@ def _patient(deployment: Deployment, books: Books, asked: Asked, *, quiet: bool)
 def _restless(queues: Queues, books: Sequence[Books], now_ms: int) -> Iterator[str]:
     for name, depth in queues.depths.items():
         if depth:
-            yield f"{depth.waiting + depth.delayed} messages wait and {depth.in_work} are in work in the {name} queue"
+            yield f"the {name} queue has {depth.waiting + depth.delayed} waiting and {depth.in_work} in work"
     spooled = sum(place == "spooled" for each in books for place in each.receipts.values())
     if spooled:
         yield f"{spooled} receipts are spooled; `watch` sends them to their queue once a minute"

@@ -84,7 +84,7 @@ def test_the_books_of_a_rested_stack_balance(rested):
 
 def test_what_is_under_way_is_no_finding_and_can_be_looked_into(at_work):
     found, identities = at_work.examined()
-    assert found["restless"][1] == f"{DECISIONS} messages wait and 0 are in work in the records queue"
+    assert found["restless"][1] == f"the records queue has {DECISIONS} waiting and 0 in work"
     assert {each["settled"] for each in found["tenants"]["acme"]["findings"]} == {False}
     assert len(identities["I1"]["findings"]) == DECISIONS
     _, identities = at_work.examined("--queued")
