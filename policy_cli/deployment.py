@@ -7,7 +7,7 @@ other.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +48,17 @@ class Deployment:
         if logical not in self._names:
             raise ToolError(f"the stack `{self.stack}` has no `{logical}`; was it deployed from this template?")
         return self._names[logical]
+
+    def tenants(self, named: Sequence[str] = ()) -> list[str]:
+        """Those of `named`, or all that are enrolled where none is; ToolError for a stranger."""
+        from functions.stores.registry import Registry
+
+        with self.reaching("the tenants of"):
+            enrolled = Registry(self.client("dynamodb"), self.name("StateTable")).tenants()
+        if strangers := [tenant for tenant in named if tenant not in enrolled]:
+            known = f"it has {', '.join(enrolled)}" if enrolled else "it has none"
+            raise ToolError(f"no tenant `{strangers[0]}` is enrolled in {self.stack}; {known}")
+        return list(dict.fromkeys(named)) or enrolled
 
     def _resources(self) -> dict[str, str]:
         with self.reaching("the stack"):

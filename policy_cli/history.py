@@ -45,10 +45,9 @@ def _rows(entry: Any, number: int, now_ms: int) -> Iterator[CellRow]:
 
 
 def _sums(arm: str, seen: Any, now_ms: int) -> Sums:
-    counted = [seen.get(name) for name in ("ok", "calls")] if isinstance(seen, dict) else []
-    if not counted or not all(type(count) is int for count in counted) or not 0 <= counted[0] <= counted[1]:
+    ok, calls = (seen.get(name) for name in ("ok", "calls")) if isinstance(seen, dict) else (None, None)
+    if type(ok) is not int or type(calls) is not int or not 0 <= ok <= calls:
         raise HistoryError(f"`{arm}` has whole numbers `calls` and `ok`, and `ok` lies between 0 and `calls`")
-    ok, calls = counted
     known = {name: seen[name] for name in _FIELDS if name in seen}
     parts = []
     for outcome, times in (("ok", ok), ("wrong", calls - ok)):

@@ -36,6 +36,7 @@ COMMANDS = {
     "alias": ("policy_cli.commands.alias", "alias", "Lead a policy's name to published versions by weight."),
     "rollback": ("policy_cli.commands.alias", "rollback", "Lead a policy's name back to where it led before."),
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
+    "receipts": ("policy_cli.commands.receipts", "receipts", "Copy what a stack decided into a folder of files."),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
     "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),
     "doctor": (

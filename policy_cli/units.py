@@ -23,7 +23,7 @@ def percent(ppm: int) -> str:
 
 
 def operand(field: str, value: str | int | bool | None) -> str:
-    """`field is value` with the unit of its kind; what a request leaves out is not given, what a catalog lacks is unknown."""
+    """`field is value` with the unit of its kind. What a request leaves out is not given, what a catalog, unknown."""
     spec = FIELDS.get(field)
     if value is None:
         return f"{field} is {'unknown' if field.startswith(_OF_MODELS) else 'not given'}"

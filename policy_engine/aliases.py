@@ -37,8 +37,8 @@ def weighted(shares: Iterable[tuple[str, int]]) -> Alias:
     for fingerprint, share in alias:
         if not _FINGERPRINT.fullmatch(fingerprint):
             raise AliasError(
-                f"`{fingerprint[:64]}` is no fingerprint: 64 hexadecimal digits in lower case; the first eight do for one "
-                "that the alias's history lists"
+                f"`{fingerprint[:64]}` is no fingerprint: 64 hexadecimal digits in lower case; the first eight do for "
+                "one that the alias's history lists"
             )
         if share <= 0:
             raise AliasError(f"a share is more than 0 %, not {_percent(share)}")

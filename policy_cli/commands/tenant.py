@@ -14,7 +14,7 @@ from policy_cli.deployment import Deployment, stack_options
 from policy_cli.exits import ToolError
 
 if TYPE_CHECKING:
-    from functions.stores.registry import Credential, Member, Registry
+    from functions.stores.registry import Credential, CredentialKind, Member, Registry
     from policy_engine.limits import Limits
 
 __all__ = ["tenant"]
@@ -153,7 +153,7 @@ def list_tenants(form: str, deployment: Callable[[], Deployment]) -> None:
         )
 
 
-def _rows(members: list[Member], credentials: Mapping[tuple[str, str], Credential]) -> list[dict[str, Any]]:
+def _rows(members: list[Member], credentials: Mapping[tuple[CredentialKind, str], Credential]) -> list[dict[str, Any]]:
     """A tenant each, as JSON values; secrets are not among them."""
     from policy_engine.limits import limits_document
 
