@@ -160,7 +160,7 @@ class Brute:
 
     @property
     def requests(self):
-        """What calls may state; a name that the policy does not mention is any other, and `somebody` is that already."""
+        """What calls may state; a name that the policy does not mention is any other, as `somebody` is already."""
         told = repr(self.policy)
         return [each for each in REQUESTS[self.theme] if each.get("org") in (None, "somebody") or each["org"] in told]
 
