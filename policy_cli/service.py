@@ -6,12 +6,12 @@ import functools
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from policy_cli.exits import ToolError
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_client import Credentials
@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """Where requests go and who signs them."""
 

@@ -13,13 +13,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from http.client import HTTPException
 from pathlib import Path
 from uuid import uuid4
 
 from policy_client.spool import claim_spool, write_spool
 from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
+from policy_lang.frozen import frozen
 
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
@@ -33,7 +34,7 @@ _OTHER_REASON = "other reasons"
 _log = logging.getLogger("policy_client")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryStats:
     """Counters since the client was made; every record put in ends in exactly one of the last five.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_engine.draws import draw_ppm
 from policy_engine.statistics import CellRow
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -44,7 +45,7 @@ PROBE_PPM = 100_000
 CLOSING_SUCCESSES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counts:
     """Calls that reached for an arm, provider faults among them, and faults that the route wanted to open at once."""
 
@@ -53,7 +54,7 @@ class Counts:
     strict: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulse:
     """An arm's counters as last seen, and the recent calls that a closed breaker is judged by."""
 
@@ -61,7 +62,7 @@ class Pulse:
     recent: Counts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Breaker:
     """Open from `opened_ms` to `until_ms`, half open from then on; `good` and `bad` calls since it is."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from policy_engine.budgets import BudgetReading
@@ -23,6 +22,7 @@ from policy_engine.wire import RouteRequest
 from policy_lang.admission import AdmissionError, admit
 from policy_lang.catalog import Catalog, model_from_document
 from policy_lang.envelope import envelope_from_wire
+from policy_lang.frozen import frozen
 from policy_lang.ir import Policy
 
 __all__ = ["ReplayVerdict", "Replayer", "replay"]
@@ -37,7 +37,7 @@ _TAIL_MARKS = (',"format":', ',"request":', ',"snapshot":', ',"tenant":')
 _WHERE = re.compile(r'"route":"(?P<route>[^"]*)"')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplayVerdict:
     """Whether a receipt was reproduced byte for byte.
 
@@ -96,7 +96,7 @@ def replay(line: str, policies: PolicyStore) -> ReplayVerdict:
     return _replayed(line.strip(), policies)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Parts:
     """A body cut at its top-level fields, unparsed. `learned`: all that table and snapshot are rebuilt from."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
 from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
 from policy_lang.catalog import default_catalog
+from policy_lang.frozen import frozen
 
 __all__ = ["RouteStores", "Router", "handler"]
 
@@ -41,7 +42,7 @@ PATH = "/v1/route"
 CARRIED_PATH = "/v1/receipts"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteStores:
     """Everything that `route` reads from or writes to."""
 

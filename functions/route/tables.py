@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ from policy_engine.trials import MAIN, TrialLane, lane_of, trial_of
 from policy_engine.wire import RequestError, RouteRequest
 from policy_lang.admission import AdmissionError, admit
 from policy_lang.fingerprint import ir_document
+from policy_lang.frozen import frozen
 from policy_lang.guarding import narrowed
 from policy_lang.ir import PPM, Guard, Policy
 
@@ -29,7 +30,7 @@ _NAMED_TABLES = 512
 _INLINE_TABLES = 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Canary:
     """A canary as it may serve one call. `arms`: those inside the gates, None where that is all of its own."""
 

@@ -1,12 +1,13 @@
 """Every key of every table and bucket, in one place. All of a tenant's keys start with the tenant as authenticated.
 
 What is replaced or removed again comes under `_passing/<kind>/` first, because lifecycle rules and roles go by prefix.
-INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`registry.enrol` admits none that does),
-so no key can reach into another tenant's.
+INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`TENANT`, which enrolment and whatever
+comes out of a queue are held to), so no key can reach into another tenant's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +19,7 @@ from policy_engine.trials import TrialLane
 __all__ = [
     "BACKUP_SHARDS",
     "SHARDS",
+    "TENANT",
     "Key",
     "accounts_key",
     "alias_key",
@@ -51,6 +53,8 @@ __all__ = [
     "tenants_partition",
 ]
 
+#: What a tenant may be called.
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 #: Partitions that a tenant's cells are spread over, so that no single one takes all its writes.
 SHARDS = 8
 #: Objects that the copied credentials are spread over, so that one look-up reads a small part of them.

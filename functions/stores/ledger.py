@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -11,6 +10,7 @@ from botocore.exceptions import ClientError
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import Key, accounts_key, reply_key, session_key
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -24,7 +24,7 @@ _ACCOUNTS_KEPT_MS = 70 * 24 * 3600 * 1000
 _CODE = "ledger_unavailable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """What was answered under an idempotency key. digest: of the request as admitted. body: compressed by its owner."""
 

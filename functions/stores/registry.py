@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
+from functions.stores.keys import TENANT, credential_key, signature_key, tenant_key, tenants_partition
 from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -22,11 +22,10 @@ __all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"
 
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _KEY_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credential:
     """A registered credential. `secret` is that of an HMAC key, empty for IAM principals."""
 
@@ -35,7 +34,7 @@ class Credential:
     secret: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
 
@@ -136,7 +135,7 @@ class Registry:
         Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
         before stay. ValueError for a bad name, key id or ARN: nobody could ever sign with it.
         """
-        if not _TENANT.fullmatch(tenant):
+        if not TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
         if bad := [name for name in keys or {} if not _KEY_ID.fullmatch(name)]:
             raise ValueError(f"the key id `{bad[0]}` must be letters, digits, `_.:-`, at most 64")
@@ -192,11 +191,10 @@ def iam_principal(arn: str) -> str:
 
     AWS leaves the path out of an assumed role's ARN, so a role is registered without it. Other ARNs stay as they are.
     """
-    head, _, resource = arn.rpartition(":")
+    *head, resource = arn.split(":", 5)  # a path may hold colons too
     kind, *names = resource.split("/")
-    parts = head.split(":")
-    if kind == "assumed-role" and len(names) == 2 and len(parts) == 5:
-        return f"{parts[0]}:{parts[1]}:iam:{parts[3]}:{parts[4]}:role/{names[0]}"
+    if kind == "assumed-role" and len(names) == 2 and len(head) == 5:
+        return f"{head[0]}:{head[1]}:iam:{head[3]}:{head[4]}:role/{names[0]}"
     if kind in ("role", "user") and names:
-        return f"{head}:{kind}/{names[-1]}"
+        return f"{':'.join(head)}:{kind}/{names[-1]}"
     return arn

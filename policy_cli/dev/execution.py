@@ -9,19 +9,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from policy_cli.dev.events import ACCOUNT
 from policy_cli.dev.template import REGION, Template
+from policy_lang.frozen import frozen
 
 __all__ = ["Execution", "fresh_functions", "heard", "lambda_environment"]
 
 _PACKAGE = "functions"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Context:
     """What handlers and Powertools read of a Lambda context."""
 

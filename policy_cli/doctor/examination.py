@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from policy_cli.deployment import Deployment
@@ -11,6 +10,7 @@ from policy_cli.doctor.reading import Asked, Queues, books_of, look_at_queues, w
 from policy_cli.doctor.remedies import remedy
 from policy_engine.accounting import Finding, Identity, balance
 from policy_engine.books import Books, decided_ms
+from policy_lang.frozen import frozen
 
 __all__ = ["Ailment", "Examination", "Patient", "examine"]
 
@@ -20,7 +20,7 @@ _UNSETTLED = frozenset(("receipt_missing", "outcome_missing", "cell_differs", "c
 _SETTLED_MS = 90_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ailment:
     """A finding and the command that mends it; `settled` unless messages under way may still put it right."""
 
@@ -29,7 +29,7 @@ class Ailment:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patient:
     """One tenant."""
 
@@ -38,7 +38,7 @@ class Patient:
     ailments: tuple[Ailment, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Examination:
     """`restless`: why the stack is not quiet; empty when it is. `dead`: dead letters by queue, poison or given up."""
 

@@ -188,6 +188,7 @@ def test_credentials_are_read_again_after_five_minutes(cloud):
     [
         ("arn:aws:sts::1:assumed-role/app/i-0", "arn:aws:iam::1:role/app"),
         ("arn:aws-cn:sts::1:assumed-role/app/s@x.y", "arn:aws-cn:iam::1:role/app"),
+        ("arn:aws:iam::1:role/a:b/c/app", "arn:aws:iam::1:role/app"),
         ("arn:aws:iam::1:role/team/app", "arn:aws:iam::1:role/app"),
         ("arn:aws:iam::1:user/ann", "arn:aws:iam::1:user/ann"),
         ("arn:aws:iam::1:root", "arn:aws:iam::1:root"),

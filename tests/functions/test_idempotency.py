@@ -222,6 +222,13 @@ def test_a_stored_pin_costs_a_read_and_a_write_only_when_it_changes(cloud, store
     assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage"]
 
 
+def test_a_stored_pin_is_renewed_while_its_session_goes_on(cloud, stored):
+    cloud.route(stored())
+    for _ in range(3):
+        cloud.now += 1_200_000
+        assert roles(cloud.route(stored()))[0] == "pinned"
+
+
 def test_a_stored_pin_ends_like_a_carried_one(cloud, stored):
     cloud.route(stored())
     cloud.now += 1_800_001

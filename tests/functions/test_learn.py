@@ -256,6 +256,8 @@ def test_a_poisonous_message_delays_nobody(cloud, decisions, tell, report):
         {"messageId": "too deep", "body": "[" * 100_000},
         {"messageId": "not ours", "body": '{"records":[]}'},
         {"messageId": "altered", "body": good[0]["body"].replace('"hop":0', '"hop":-1')},
+        {"messageId": "timeless", "body": good[0]["body"].replace(f"{cloud.now}", "9" * 40)},
+        {"messageId": "nobody's", "body": good[0]["body"].replace('"acme"', '"#"')},
     ]
     assert cloud.learn([*poison, *good]) == []
     cloud.record()
@@ -267,6 +269,8 @@ def test_a_poisonous_message_delays_nobody(cloud, decisions, tell, report):
         "too deep": "the message is not JSON",
         "not ours": "the message lacks tenant, request, first, received_ms or records",
         "altered": "a record is not one that ingest accepts: invalid_field",
+        "timeless": "the message is of a time that no calendar has",
+        "nobody's": "the message is of nobody who could be enrolled",
     }
 
 
