@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -110,10 +111,13 @@ def main() -> None:
         # Whoever read the output has seen enough; keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
-    except Exception:  # noqa: BLE001 - loud as ever, but not with 1, which means findings
-        import traceback
+    except Exception as problem:  # noqa: BLE001 - loud as ever, but not with 1, which means findings
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            click.echo(f"error: cannot write: {problem.strerror}", err=True)
+        else:
+            import traceback
 
-        traceback.print_exc()
+            traceback.print_exc()
         sys.exit(FAILED)
 
 

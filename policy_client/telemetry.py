@@ -254,7 +254,8 @@ class TelemetryQueue:
             new = counted not in self._reasons
             self._reasons[counted] += records
         if new:
-            _log.warning("a record is %s: %s; `reasons` of the client's counters has how many are", kind, reason)
+            what = "not queued" if kind == "invalid" else kind
+            _log.warning("a record was %s: %s (more of these are only counted, in `stats().reasons`)", what, reason)
 
     def _count(self, *, error: str | None = None, **more: int) -> None:
         stats = self._stats

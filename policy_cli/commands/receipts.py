@@ -44,7 +44,7 @@ def receipts(
         click.echo(json.dumps(copied))
         return
     for tenant, files in copied.items():
-        say(f"{tenant}: {', '.join(f'{files[kind]} files of {kind}' for kind in _KINDS)}, {files['new']} of them new")
+        say(f"{tenant}: files of {', '.join(f'{kind} {files[kind]}' for kind in _KINDS)}; new {files['new']}")
         if files["receipts"]:
             click.echo(f"`pointsman replay {folder / tenant}` decides again on them", err=True)
 

@@ -92,7 +92,7 @@ def test_the_past_is_copied_once_and_replays(rested, tmp_path):
     priced = json.loads(rested.run("price", folder, "--as-of", "2026-11-21", "--format", "json").output)
     assert (priced["decisions"], priced["spent"]["calls"]) == (DECISIONS, DECISIONS)
     again = rested.run("receipts", folder, "--tenant", "acme")
-    assert again.stdout.endswith(f"{files['policies']} files of policies, 0 of them new\n")
+    assert again.stdout.endswith(f", policies {files['policies']}; new 0\n")
     assert f"`pointsman replay {folder / 'acme'}` decides again on them" in again.stderr
     assert not list(folder.rglob("*.part"))
 
