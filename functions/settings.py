@@ -34,7 +34,7 @@ class RouteSettings:
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
-    state_max_age_ms: int = 30_000
+    state_max_age_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class LearnSettings:
     records_queue_url: str
     telemetry_dead_letter_queue_url: str
     signing_secret_arn: str
+    watch_function_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class PublishSettings:
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many."""
+    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many.
+    `snapshot_period_ms`: least age of a snapshot that a busy tenant gets another one for.
+    """
 
     state_table: str
     ledger_table: str
@@ -76,6 +79,7 @@ class WatchSettings:
     records_queue_url: str
     signing_secret_arn: str
     watch_workers: int
+    snapshot_period_ms: int
 
 
 Settings = TypeVar(

@@ -60,9 +60,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`document` is plain CloudFormation."""
+    """`document` is plain CloudFormation. `aliases`: the function that each leads to."""
 
     document: Mapping[str, Any]
+    aliases: Mapping[str, str]
     functions: tuple[Function, ...]
     sources: tuple[Source, ...]
     schedules: tuple[Schedule, ...]
@@ -82,6 +83,7 @@ def read_template(path: Path = TEMPLATE) -> Template:
     rules = _of(resources, "AWS::Events::Rule")
     return Template(
         document=document,
+        aliases=aliases,
         functions=tuple(functions),
         sources=tuple(_source(r["Properties"], aliases) for _, r in mappings),
         schedules=tuple(_schedule(name, r["Properties"], aliases) for name, r in rules),
