@@ -160,10 +160,10 @@ class Metered:
         self._asks.append((function, event))
 
     def _catch_up(self) -> None:
-        """Functions that others handed an event to: on an account of their own, for they come with the traffic."""
+        """Functions that others handed an event to, counted apart from those that a schedule runs."""
         while self._asks:
             function, event = self._asks.pop(0)
-            self._call(function, event, f"{function}, asked")
+            self._call(function, event, f"{function}, asked for")
 
     def _queue(self, function: str) -> str:
         return self.resources.name(self.sources[function].queue)
@@ -208,8 +208,6 @@ class Metered:
                 used.units["s3 bytes stored"] += _length(request)
         elif service == "secrets-manager":
             used.units["secret reads"] += 1
-        elif service == "lambda":
-            used.units["lambda asks"] += 1
         return None
 
     def _received(self, **_: Any) -> None:
