@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -33,10 +33,11 @@ _SWEPT_AFTER_MS = 3600 * 1000
 
 @frozen
 class Pointer:
-    """Which blob is current."""
+    """Which blob is current, and when the snapshot in it was made."""
 
     version: int
     blob: str
+    snapshot_ms: int
 
 
 @frozen
@@ -65,7 +66,7 @@ class StateStore:
         if "Item" not in answer:
             return None
         item = decoded(answer["Item"])
-        return Pointer(item["version"], item["blob"])
+        return Pointer(item["version"], item["blob"], item["snapshot_ms"])
 
     def fetch(self, tenant: str, pointer: Pointer | None) -> RouteState:
         """The state that a pointer names; StoreError also for one that a newer version wrote."""
@@ -174,7 +175,8 @@ class StateStore:
             self._s3.put_object(
                 Bucket=self._bucket, Key=state_object(state.tenant, digest), Body=blob, ContentType="application/gzip"
             )
-        pointer = {**pointer_key(state.tenant), "version": state.version, "blob": digest}
+        current = Pointer(state.version, digest, state.snapshot.made_ms)
+        pointer = {**pointer_key(state.tenant), **asdict(current)}
         condition = (
             {"ConditionExpression": "attribute_not_exists(pk)"}
             if state.version == 1
@@ -192,7 +194,7 @@ class StateStore:
                 if problem.response["Error"]["Code"] != "TransactionCanceledException":
                     raise
                 # A time-out may hide a success: then the pointer already names this blob and the revision is done.
-                if self.pointer(state.tenant, consistent=True) == Pointer(state.version, digest):
+                if self.pointer(state.tenant, consistent=True) == current:
                     return True
                 reasons = {reason.get("Code") for reason in problem.response["CancellationReasons"]}
                 if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:

@@ -54,14 +54,15 @@ def add(
     stack = deployment()
     key = {key_id: secrets.token_bytes(_SECRET_BYTES)} if key_id else {}
     with stack.reaching("the state table of"):
+        registry = _registry(stack)
         try:
-            _registry(stack).enrol(name, principals=principals, keys=key, limits=_limits(limits))
+            registry.enrol(name, principals=principals, keys=key, limits=_limits(limits))
         except ValueError as problem:
             raise ToolError(str(problem)) from None
-        credentials = [] if key or principals else [c for c in registry.credentials().values() if c.tenant == name]
+        held = registry.credentials().values()
     say(f"{name} is enrolled in {stack.stack}")
     _tell(key)
-    if not (key or principals or any(each.active for each in credentials)):
+    if not any(each.tenant == name and each.active for each in held):
         click.echo(
             "it has no credential yet, so nobody can sign for it: add `--key-id ID` or `--principal ARN`", err=True
         )
