@@ -31,15 +31,15 @@ class SettingsError(RuntimeError):
 
 @frozen
 class RouteSettings:
-    """`state_copy_limit_s`: age at which the signed copy of a route state serves no more."""
+    """`state_copy_limit_ms`: age at which the signed copy of a route state serves no more."""
 
     state_table: str
     ledger_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
-    state_max_age_ms: int = 30_000
-    state_copy_limit_s: int = 86_400
+    state_max_age_ms: int
+    state_copy_limit_ms: int
 
 
 @frozen
@@ -55,6 +55,7 @@ class LearnSettings:
     records_queue_url: str
     telemetry_dead_letter_queue_url: str
     signing_secret_arn: str
+    watch_function_arn: str
 
 
 @frozen
@@ -72,7 +73,9 @@ class PublishSettings:
 
 @frozen
 class WatchSettings:
-    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many."""
+    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many.
+    `snapshot_period_ms`: least age of a snapshot that a busy tenant gets another one for.
+    """
 
     state_table: str
     ledger_table: str
@@ -81,6 +84,7 @@ class WatchSettings:
     records_queue_url: str
     signing_secret_arn: str
     watch_workers: int
+    snapshot_period_ms: int
 
 
 Settings = TypeVar(

@@ -174,7 +174,7 @@ def router() -> Router:
         keys=keys,
         ledger=Ledger(dynamodb, settings.ledger_table),
     )
-    return Router(stores, settings.state_max_age_ms, settings.state_copy_limit_s * 1000)
+    return Router(stores, settings.state_max_age_ms, settings.state_copy_limit_ms)
 
 
 def _booked(decision: Decision, view: View) -> TokenClaims:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ from policy_engine.bundle import BundleError, open_bundle, opened, pack_bundle, 
 from policy_engine.receipt import open_sealed
 from policy_engine.state import RouteState
 from policy_engine.token import SigningKeys
+from policy_lang.catalog import default_catalog
 
 ENVELOPE = {
     "task_type": "label",
@@ -86,7 +88,7 @@ def test_a_copy_serves_for_a_day_and_its_age_is_in_the_receipt(dark):
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_beyond_the_limit_neither_the_copy_nor_what_is_cached_serves(cloud, failing, monkeypatch, warm):
-    monkeypatch.setenv("STATE_COPY_LIMIT_S", "3600")
+    monkeypatch.setenv("STATE_COPY_LIMIT_MS", "3600000")
     cloud.restart()
     cloud.watch()
     if warm:
@@ -121,6 +123,31 @@ def test_a_half_open_breaker_that_nobody_can_close_holds_no_arm_back(cloud, fail
     assert served()[HAIKU] > 15  # half open: one call in ten tries it
     cloud.now += 16 * 60_000
     assert served() == {MINI: 30}
+
+
+# Its price changes on the second of these days (policy_lang/catalog.json).
+DATED = """policy "acme/dated" language 1
+tier t = [mistral-large-4]
+default route general { use t  pick cheapest }
+fallback mistral-large-4
+"""
+EVE, DAY_OF_CHANGE = "2026-10-19", "2026-10-20"
+
+
+@pytest.mark.parametrize("tables", ["answer", "are down", "are down for an hour"])
+def test_prices_change_at_midnight_whether_or_not_the_state_can_be_read(bare, failing, wanted, tables):
+    midnight = round(datetime.fromisoformat(f"{DAY_OF_CHANGE}T00:00:00+00:00").timestamp() * 1000)
+    catalog = default_catalog()
+    before, after = (catalog.on(day).fingerprint for day in (EVE, DAY_OF_CHANGE))
+    bare.now = midnight - 40_000
+    assert bare.publish(DATED, "acme/dated")[0] == 200
+    asked = wanted(policy="acme/dated")
+    assert bare.route(asked)[1]["fingerprints"]["catalog"] == before != after
+    if tables != "answer":
+        bare.faults.append(failing("dynamodb."))
+    bare.now = midnight + (3_600_000 if tables == "are down for an hour" else 1_000)
+    reply = bare.route(asked)[1]
+    assert (reply["fingerprints"]["catalog"], reply["degraded"]) == (after, tables != "answer")
 
 
 def test_while_the_tables_are_down_most_requests_ask_nobody(dark):
