@@ -75,7 +75,7 @@ ERRORS: dict[str, Meaning] = {
 INTERNAL = frozenset(
     (
         *("backup_unavailable", "dead_letters_unavailable", "ledger_unavailable", "records_unavailable"),
-        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable"),
+        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable", "function_unavailable"),
     )
 )
 
