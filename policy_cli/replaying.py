@@ -16,11 +16,12 @@ from pathlib import Path
 
 from policy_cli.receipts import ReceiptFileError, policies_beside, receipt_files, receipt_lines
 from policy_engine.replay import PolicyStore, Replayer
+from policy_lang.frozen import frozen
 
 __all__ = ["Replayed", "Unequal", "replay_files"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unequal:
     """A line that was not reproduced. `decision_id` is None where it can no longer be read; `line` counts from 1."""
 

@@ -6,12 +6,12 @@ import functools
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from policy_cli.exits import ToolError
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_client import Credentials
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Service", "service_options"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """Where requests go and who signs them."""
 

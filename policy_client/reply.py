@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from policy_lang.frozen import frozen
 
 __all__ = ["PlanStep", "RouteReply", "reply_from_wire"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlanStep:
     """One call the caller may make.
 
@@ -23,7 +24,7 @@ class PlanStep:
     floor: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteReply:
     """A served decision. `plan[0]` is the chosen arm; costs in nano-dollars, shares in parts per million.
 
@@ -60,7 +61,7 @@ class RouteReply:
 def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
     """Read a reply whose status is `served`; KeyError or TypeError where it is not one."""
     baseline = document["baseline"]
-    steps = (PlanStep(**{name: step[name] for name in PlanStep.__slots__}) for step in document["plan"])
+    steps = (PlanStep(**{name: step[name] for name in PlanStep.__match_args__}) for step in document["plan"])
     return RouteReply(
         **{name: document[name] for name in _PLAIN},
         plan=tuple(steps),
@@ -72,4 +73,4 @@ def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
 
 
 _DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "session_pin", "document")
-_PLAIN = tuple(name for name in RouteReply.__slots__ if name not in _DERIVED)
+_PLAIN = tuple(name for name in RouteReply.__match_args__ if name not in _DERIVED)

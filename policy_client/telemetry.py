@@ -12,13 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from uuid import uuid4
 
 from policy_client.spool import claim_spool, write_spool
 from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
+from policy_lang.frozen import frozen
 
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
@@ -27,7 +28,7 @@ _RETRYABLE = frozenset((408, 429))
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryStats:
     """Counters since the client was made; every record put in ends in exactly one of the last five.
 

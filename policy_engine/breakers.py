@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_engine.draws import draw_ppm
 from policy_engine.statistics import CellRow
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -38,7 +39,7 @@ OPENING_PPM = 500_000
 LEAST_FAULTS = 5
 #: Where the route says `open breaker`, one fault is enough, if that is not a rare one among many calls.
 STRICT_PPM = 100_000
-#: Twice as long after every probe that failed. Envoy begins at 30 s and ends at 300 s; a look comes once a minute.
+#: Twice as long after every probe that failed. Envoy begins at 30 s and ends at 300 s; looks come every 15 to 60 s.
 SHORTEST_COOL_DOWN_MS = 60_000
 LONGEST_COOL_DOWN_MS = 16 * 60_000
 #: Share of calls that may serve an arm that is half open, and good outcomes that close it.
@@ -46,7 +47,7 @@ PROBE_PPM = 100_000
 CLOSING_SUCCESSES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counts:
     """Calls that reached for an arm, provider faults among them, and faults that the route wanted to open at once."""
 
@@ -55,7 +56,7 @@ class Counts:
     strict: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulse:
     """An arm's counters as last seen, the recent calls that a closed breaker is judged by, and when that was."""
 
@@ -64,7 +65,7 @@ class Pulse:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Breaker:
     """Open from `opened_ms` to `until_ms`, half open from then on; `good` and `bad` calls since it is."""
 
@@ -151,8 +152,8 @@ def _numbers(counts: Counts) -> tuple[int, int, int]:
 
 
 def _recent(before: Counts, new: Counts, elapsed_ms: int) -> Counts:
-    """The newest calls: all of this look's, and of the older ones, in proportion, what is left of the window or fills up
-    to twenty calls.
+    """The newest calls: all of this look's, and of the older ones, in proportion, what is left of the window, or more
+    where that does not come to twenty calls.
     """
     if before.calls == 0:
         return new

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
+
+from policy_lang.frozen import frozen
 
 __all__ = [
     "KEY_HEADER",
@@ -38,7 +39,7 @@ class SignatureError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """What the three headers say, unverified."""
 

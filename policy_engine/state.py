@@ -12,7 +12,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +30,7 @@ from policy_lang.admission import policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, Model, default_catalog, model_document, model_from_document
 from policy_lang.fingerprint import ir_document
+from policy_lang.frozen import frozen
 from policy_lang.ir import Canary, Policy
 
 __all__ = [
@@ -61,7 +62,7 @@ class StateError(ValueError):
     """The blob is damaged, or of a newer version; what was read before it still holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishedPolicy:
     """A policy and the source lines (from 1) of its gates and routes, as they were first published."""
 
@@ -69,7 +70,7 @@ class PublishedPolicy:
     lines: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteState:
     """The state of one tenant. `aliases`: fingerprints and shares by policy name. `overlay`: its own catalog rows.
     `settled`: what telemetry found decisions to have used beyond what was expected, by account and running period.

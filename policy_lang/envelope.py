@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from hashlib import sha256
 
+from policy_lang.frozen import frozen
 from policy_lang.vocabulary import (
     CONTEXT_BUCKETS,
     STRUCTURES,
@@ -39,7 +39,7 @@ class EnvelopeError(ValueError):
     """A field is missing, unknown or outside its vocabulary; the message says what would be accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """The shape of one call. Sizes and the tool count are bucket names, never raw numbers."""
 
@@ -103,7 +103,7 @@ def envelope_from_wire(document: object) -> Envelope:
     """Admit a JSON object as an envelope; exactly the six fields, each inside its vocabulary."""
     if not isinstance(document, dict):
         raise EnvelopeError("`envelope` must be an object with six fields")
-    names = Envelope.__slots__
+    names = Envelope.__match_args__
     if unknown := sorted(set(document) - set(names)):
         raise EnvelopeError(f"unknown field `{unknown[0][:40]}` in `envelope`; the fields are {', '.join(names)}")
     if missing := [name for name in names if name not in document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from functions.caching import Recent
@@ -11,6 +11,7 @@ from functions.stores.errors import StoreError
 from functions.stores.state import Pointer, StateStore
 from policy_engine.state import RouteState, state_catalog
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 
 __all__ = ["STALE_LIMIT_MS", "States", "View"]
 
@@ -21,7 +22,7 @@ _RETRY_MS = 2_000
 _HELD_TENANTS = 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """A tenant's state and its catalog at the prices of the day, how old they are, and whether older than they
     should be. `moved`: it was read anew for this request.
@@ -34,7 +35,7 @@ class View:
     moved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """`read_ms`: when the state was known to be current. `pointer`: None also for a copy, which nothing points to."""
 

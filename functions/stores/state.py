@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +18,7 @@ from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object, state_prefix
 from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -30,7 +31,7 @@ _TRIES = 8
 _SWEPT_AFTER_MS = 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pointer:
     """Which blob is current, and when the snapshot in it was made."""
 
@@ -39,7 +40,7 @@ class Pointer:
     snapshot_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revision:
     """A changed state, and the items of the state table that change in the same transaction."""
 

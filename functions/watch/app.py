@@ -31,6 +31,7 @@ from policy_engine.accounts import explored_money
 from policy_engine.alerts import STALE_MS, alerts, stale
 from policy_engine.estimate import Belief
 from policy_engine.state import RouteState, watched_trials, with_accounts, with_statistics, with_tallies
+from policy_lang.frozen import frozen
 
 __all__ = ["WatchStores", "Watcher", "handler"]
 
@@ -38,7 +39,7 @@ __all__ = ["WatchStores", "Watcher", "handler"]
 _HOURLY_RULE = "WatchFunctionHourly"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchStores:
     """Everything that `watch` reads from or writes to."""
 

@@ -67,7 +67,7 @@ def _name(source: str, file: str) -> str:
 def _print_findings(findings: list[dict[str, Any]], source: str, file: str) -> None:
     from policy_lang.diagnostics import Diagnostic, Span, render
 
-    names = Diagnostic.__slots__
+    names = Diagnostic.__match_args__
     read = [Diagnostic(**{n: row.get(n) for n in names} | {"span": Span(**row["span"])}) for row in findings]  # type: ignore[arg-type]
     if read:
         say(render(read, source, file).rstrip("\n"))

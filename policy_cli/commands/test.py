@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ import click
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
 from policy_cli.sources import compile_file
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_cli.rehearsal import Rehearsed
@@ -26,7 +26,7 @@ Form = Literal["text", "json", "github", "sarif", "junit"]
 _LOOK_AGAIN = 0.3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Run:
     """One file: its tests, none where it does not compile."""
 

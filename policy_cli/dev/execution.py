@@ -11,7 +11,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,13 +20,14 @@ from moto.core.botocore_stubber import MockRawResponse
 
 from policy_cli.dev.events import function_arn
 from policy_cli.dev.template import REGION, Template
+from policy_lang.frozen import frozen
 
 __all__ = ["Execution", "fresh_functions", "heard", "lambda_environment"]
 
 _PACKAGE = "functions"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Context:
     """What handlers and Powertools read of a Lambda context."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from policy_cli.deployment import Deployment
@@ -12,6 +11,7 @@ from policy_cli.doctor.remedies import remedy
 from policy_cli.exits import ToolError
 from policy_engine.accounting import Finding, Identity, balance
 from policy_engine.books import Books, decided_ms
+from policy_lang.frozen import frozen
 
 __all__ = ["Ailment", "Examination", "Patient", "examine"]
 
@@ -21,7 +21,7 @@ _UNSETTLED = frozenset(("receipt_missing", "outcome_missing", "cell_differs", "c
 _SETTLED_MS = 90_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ailment:
     """A finding and the command that mends it; `settled` unless messages under way may still put it right."""
 
@@ -30,7 +30,7 @@ class Ailment:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patient:
     """One tenant."""
 
@@ -39,7 +39,7 @@ class Patient:
     ailments: tuple[Ailment, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Examination:
     """`restless`: why the stack is not quiet; empty when it is. `dead`: dead letters by queue, poison or given up."""
 

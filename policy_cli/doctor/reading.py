@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from policy_cli.deployment import Deployment
 from policy_cli.exits import ToolError
 from policy_engine.accounting import Witness
 from policy_engine.books import Books, Place
+from policy_lang.frozen import frozen
 
 __all__ = ["Asked", "Queues", "books_of", "look_at_queues", "witness_of"]
 
 _ID = re.compile(r"\S+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What to read. decisions, accepted: files of ids that the caller kept, in place of the logs.
 
@@ -38,7 +38,7 @@ class Asked:
     accepted: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Queues:
     """Depth of both source queues, what lies in them (only if asked for), and what in their dead-letter queues."""
 
