@@ -1,4 +1,4 @@
-"""The engine as a router of the benchmarks: `decide` on a snapshot made once a minute from the stored sums."""
+"""The engine as a router of the benchmarks: `decide` on a snapshot made every 15 s from the stored sums."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from policy_engine.wire import RouteRequest, TelemetryRecord
 from policy_lang.catalog import Catalog
 from policy_lang.ir import PPM, Policy
 
-SNAPSHOT_MS = 60_000
+SNAPSHOT_MS = 15_000
 PolicyFor = Callable[[tuple[str, ...]], Policy]
 
 
