@@ -14,7 +14,7 @@ from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
-from policy_engine.selection import Option, ranked, strongest
+from policy_engine.selection import Option, by_cost, ranked, strongest
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
 from policy_lang.ir import PPM, Route
@@ -67,7 +67,7 @@ def join(
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
     odds = _odds(order, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
-    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
+    baseline = survey.baseline or max(options.values(), key=by_cost).candidate
     usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
         options=options,
@@ -94,7 +94,7 @@ def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str
         cost = call_cost(candidate.model, expected_usage(survey.envelope, estimate), batch=batch)
         if cap is None or cost <= cap:
             state, confidence = floor_state(floors, estimate)
-            found[arm] = Option(candidate, estimate, cost, state, confidence, outcomes)
+            found[arm] = Option(arm, candidate, estimate, cost, state, confidence, outcomes)
     return found
 
 
