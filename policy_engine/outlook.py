@@ -84,14 +84,15 @@ def join(
 
 def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
     """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
-    floors, cap, batch = survey.route.floors, survey.cost_cap, _batch(survey)
+    floors, cap, batch, shape = survey.route.floors, survey.cost_cap, _batch(survey), survey.envelope
     found = {}
     for candidate in survey.reachable:
-        arm = candidate.model.arm
+        model = candidate.model
+        arm = model.arm
         if arm in breakers:
             continue
         estimate, outcomes, _ = known[arm]
-        cost = call_cost(candidate.model, expected_usage(survey.envelope, estimate), batch=batch)
+        cost = call_cost(model, expected_usage(shape, estimate), batch=batch)
         if cap is None or cost <= cap:
             state, confidence = floor_state(floors, estimate)
             found[arm] = Option(arm, candidate, estimate, cost, state, confidence, outcomes)
