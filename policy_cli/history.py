@@ -1,7 +1,8 @@
 """A made-up past: outcomes by shape and arm as JSON rows, turned into the snapshot they would have left behind.
 
 `[{"envelope": {...}, "arms": {"anthropic/claude-haiku-4-5": {"calls": 400, "ok": 396, "input_tokens": 300,
-"output_tokens": 20, "latency_ms": 700, "ttft_ms": 300, "quality": 0.93}}}]`; `quality`, tokens and times may be absent.
+"output_tokens": 20, "latency_ms": 700, "ttft_ms": 300, "quality": 0.93}}}]`; `quality`, tokens and times may be absent,
+`cached_read_tokens` and `cached_write_tokens` be there as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from policy_lang.envelope import EnvelopeError, cluster_id, envelope_from_wire
 
 __all__ = ["HistoryError", "snapshot_of_history"]
 
-_FIELDS = ("input_tokens", "output_tokens", "latency_ms", "ttft_ms", "quality")
+_FIELDS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_read_tokens",
+    "cached_write_tokens",
+    "latency_ms",
+    "ttft_ms",
+    "quality",
+)
 
 
 class HistoryError(ValueError):

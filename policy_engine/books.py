@@ -156,7 +156,9 @@ def _pull(receipt: Mapping[str, Any], line: str, policies: PolicyStore) -> Pull:
     planned = {step["arm"] for step in decision.get("plan", ())}
     # In shadow mode the caller serves whom it always served, and reports that arm.
     allowed = rows.keys() if _shadow(receipt, policies) else planned
-    arms = {arm: priced_arm(model_from_document(rows[arm]), 0) for arm in sorted(allowed)}
+    # Batch prices counted for what was planned, not for what an old path did.
+    batch = planned if decision.get("batch") else ()
+    arms = {arm: priced_arm(model_from_document(rows[arm]), 0, batch=arm in batch) for arm in sorted(allowed)}
     trips = tuple(outcome for outcome, order in decision.get("on", {}).items() if order.get("open_breaker"))
     return Pull(decision["cluster"], arms, trips, line[9:73])
 

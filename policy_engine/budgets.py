@@ -19,8 +19,9 @@ _ORDER: tuple[BudgetState, ...] = ("within", "warn", "degrade", "deny")
 class BudgetReading:
     """What one budget had used when the decision was made. `used` in the budget's own unit; None: out of reach.
 
-    Scope `explore` reads the money that the route `name` may spend on exploration in a day. `pace_ppm`: by how much a
-    dollar counts for more than itself, because the budget is ahead of its period.
+    Scope `explore` reads the money that a route may spend on exploration in a day; `name` is that of its policy and its
+    own, `acme/support/labelling`. `pace_ppm`: by how much a dollar counts for more than itself, because the budget is
+    ahead of its period.
     """
 
     scope: str

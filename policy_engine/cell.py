@@ -21,7 +21,7 @@ from policy_engine.explanation import (
     told,
     told_json,
 )
-from policy_engine.outlook import Outlook, join
+from policy_engine.outlook import Outlook, in_batch, join
 from policy_engine.pacing import paced_route
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known, Snapshot
@@ -109,7 +109,9 @@ class Course:
 
     @cached_property
     def token_arms(self) -> tuple[TokenArm, ...]:
-        return tuple([priced_arm(option.candidate.model, self.known[option.arm].generation) for option in self.line_up])
+        known, batch = self.known, in_batch(self.survey)
+        line_up = [(option.candidate.model, known[option.arm].generation) for option in self.line_up]
+        return tuple([priced_arm(model, generation, batch=batch) for model, generation in line_up])
 
 
 def cell_of(

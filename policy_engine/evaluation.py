@@ -142,13 +142,13 @@ def evaluated(pairs: Iterable[tuple[Logged, Mapping[str, int]]]) -> Evaluation |
 
 
 def logged(receipt: Mapping[str, Any], quality_ppm: int, cost_nanodollars: int, worth: Worth) -> Logged | None:
-    """The log entry of a receipt whose call came to this quality and cost; None where no chance was involved.
+    """The log entry of a receipt whose call came to this quality and cost; None where chance had no part in that.
 
-    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane
-    and after its draws over half-open breakers, which hang on hashes alone.
+    Those are refusals, pinned calls, whose arm an earlier decision chose, and shadows, where another one served. Odds
+    are those within the decision's lane and after its draws over half-open breakers, which hang on hashes alone.
     """
     steps = receipt["decision"].get("plan") or ()
-    if not steps or steps[0]["role"] == "pinned":
+    if not steps or steps[0]["role"] == "pinned" or receipt.get("mode") == "shadow":
         return None
     able = [row for row in receipt["candidates"] if row["odds_ppm"] > 0]
     return Logged(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from policy_engine.candidates import Candidate
 from policy_engine.estimate import estimate_json
-from policy_engine.outlook import Outlook
+from policy_engine.outlook import Outlook, in_batch
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
@@ -108,10 +108,11 @@ def served_json(
     baseline, dearest = outlook.baseline.model.arm, outlook.baseline_cost_nanodollars
     plan = ",".join([_step_json(step) for step in steps])
     line = "" if survey.line is None else f',"route_line":{survey.line}'
+    batch = ',"batch":true' if in_batch(survey) else ""
     wait = "" if route.timeout_ms is None else f',"timeout_ms":{route.timeout_ms}'
     return (
-        f'{{"arm":"{model.arm}","baseline":{{"arm":"{baseline}","cost_nanodollars":{dearest}}}{_cascade(outlook)}'
-        f',"cluster":"{survey.cluster}","confidence_ppm":{option.confidence_ppm}'
+        f'{{"arm":"{model.arm}","baseline":{{"arm":"{baseline}","cost_nanodollars":{dearest}}}{batch}'
+        f'{_cascade(outlook)},"cluster":"{survey.cluster}","confidence_ppm":{option.confidence_ppm}'
         f',"expected_cost_nanodollars":{served_cost(outlook, option, steps[0].role)}'
         f',"explored":{"true" if explored else "false"},"floor":"{option.state}","model":{quoted(model.name)}'
         f'{_orders(route)}{_pin(outlook)},"plan":[{plan}],"propensity_ppm":{propensity_ppm}'

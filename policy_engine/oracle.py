@@ -203,7 +203,7 @@ def _strongest(arms: Sequence[str], believed: Mapping[str, Arm]) -> str:
 
 
 def _cascaded(route: Route, pool: list[str], believed: Mapping[str, Arm]) -> list[tuple[str, str]]:
-    """The arms to climb, all of them proven but perhaps the last."""
+    """The arms to climb, all of them proven but perhaps the last; that one alone where climbing does not pay."""
     assert route.cascade is not None
     *lower, last = [[arm for arm in pool if believed[arm].tier == tier] for tier in route.cascade.tiers]
     steps = []
@@ -220,7 +220,7 @@ def _cascaded(route: Route, pool: list[str], believed: Mapping[str, Arm]) -> lis
         expected = believed[arm].cost + (PPM - believed[arm].estimate.success_ppm) * expected // PPM
     if expected < believed[steps[-1]].cost:
         return [(arm, "cascade") for arm in steps]
-    return [(steps[-1], "direct")]
+    return [(steps[-1], "direct")] if believed[steps[-1]].state in ("cleared", "none") else []
 
 
 def _small(arm: Arm, term: PickTerm) -> int:

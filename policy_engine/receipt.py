@@ -10,6 +10,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
+from policy_engine.accounts import exploration_name
 from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.pins import Pin
 from policy_engine.snapshot import Snapshot
@@ -56,7 +57,7 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"fingerprints":{_fingerprints(decision)}'
         f',"format":{RECEIPT_FORMAT}{_mode(decision)}{_probing(decision)}'
         f',"request":{canonical_text(request.document())}'
-        f',"snapshot":{_learned(snapshot, decision.route)}'
+        f',"snapshot":{_learned(snapshot, decision)}'
         f',"tenant":{quoted(decision.circumstances.tenant)}{_warnings(decision)}}}'
     )
 
@@ -134,9 +135,9 @@ def _pin_row(pin: Pin) -> list[str | int]:
     return [pin.session, pin.route, pin.arm, pin.until_ms]
 
 
-def _learned(snapshot: Snapshot, route: str) -> str:
+def _learned(snapshot: Snapshot, decision: Decision) -> str:
     left_out = f',"left_out":{canonical_text(snapshot.left_out)}' if snapshot.left_out else ""
-    spent = snapshot.spent_nanodollars.get(route, 0)
+    spent = snapshot.spent_nanodollars.get(exploration_name(decision.policy, decision.route), 0)
     return f'{{"day":{snapshot.day}{left_out},"made_ms":{snapshot.made_ms},"spent_nanodollars":{spent}}}'
 
 

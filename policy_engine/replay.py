@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from policy_engine.accounts import exploration_name
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import ENGINE, Circumstances, decide
 from policy_engine.estimate import estimate_from_row
@@ -162,7 +163,7 @@ def _replayed(
         if known is None:
             missing = f"policy {receipt['fingerprints']['policy'][:12]} is not at hand"
             return ReplayVerdict(decision_id, False, missing), None
-        request, snapshot = _request(receipt["request"]), _snapshot(receipt)
+        request, snapshot = _request(receipt["request"]), _snapshot(receipt, known[0].name)
         circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
         inline = "inline" in receipt["request"]
         for remembered in (table, None) if table else (None,):
@@ -196,8 +197,8 @@ def _catalog(receipt: Mapping[str, Any]) -> Catalog:
     return Catalog(models, {}, receipt["fingerprints"]["catalog"])
 
 
-def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
-    learned, route = receipt["snapshot"], receipt["decision"]["route"]
+def _snapshot(receipt: Mapping[str, Any], policy: str) -> Snapshot:
+    learned, money = receipt["snapshot"], exploration_name(policy, receipt["decision"]["route"])
     estimates = {row["arm"]: estimate_from_row(row["estimate"]) for row in _rows(receipt)}
     return Snapshot(
         made_ms=learned["made_ms"],
@@ -207,7 +208,7 @@ def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
         generations={},
         outcomes={row["arm"]: row["outcomes"] for row in receipt["candidates"]},
         day=learned["day"],
-        spent_nanodollars={route: learned["spent_nanodollars"]},
+        spent_nanodollars={money: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
         left_out=learned.get("left_out", {}),
         moves={},

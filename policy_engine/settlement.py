@@ -19,8 +19,10 @@ from policy_engine.wire import TelemetryRecord, record_to_wire
 from policy_lang.frozen import frozen
 
 __all__ = [
+    "DAY_MS",
     "OUTCOME_LIMIT_MS",
     "QUALITY_LIMIT_MS",
+    "REDRIVE_LIMIT_MS",
     "CellKey",
     "Effect",
     "Field",
@@ -41,8 +43,12 @@ DAY_MS = 24 * 3600 * 1000
 #: How long after the decision a field still teaches; from then on it is recorded as late.
 OUTCOME_LIMIT_MS = DAY_MS
 QUALITY_LIMIT_MS = 35 * DAY_MS
-# A marker must outlive every way a message can come back: 14 days in the queue, 14 more in the dead-letter queue.
+# A marker must outlive every way a message can come back: 14 days in its queue and the dead-letter queue, redriven at
+# the last moment, and as long again.
 _REDELIVERY_MS = 29 * DAY_MS
+#: How long after its acceptance a report may still be redriven: its queue, which keeps a message for four days, must be
+#: done with it before its markers go.
+REDRIVE_LIMIT_MS = _REDELIVERY_MS - 4 * DAY_MS
 
 
 @frozen

@@ -62,7 +62,8 @@ class Snapshot:
     both, arm `*` stands for arms never tried; in a cell it holds the usual size of a call there. `generations`,
     `moves`: how often an arm's record was set aside, and how far (ppm, signed) it had moved then. `watches`: the scores
     that notice. `outcomes`: raw floor-relevant outcomes by arm, of its generation. `spent_nanodollars`: money spent on
-    exploration today (UTC day `day`) by route. `left_out`: rows that could not be believed, by reason.
+    exploration today (UTC day `day`) by policy and route, `acme/support/labelling`. `left_out`: rows that could not be
+    believed, by reason.
     """
 
     made_ms: int

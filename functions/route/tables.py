@@ -22,11 +22,23 @@ from policy_lang.frozen import frozen
 from policy_lang.guarding import narrowed
 from policy_lang.ir import PPM, Guard, Policy
 
-__all__ = ["Tables"]
+__all__ = ["Assigned", "Tables"]
 
 _NAMED_TABLES = 512
 # Inline policies have a memory of their own: a caller who sends ever new ones cannot push the published ones out.
 _INLINE_TABLES = 32
+
+
+@frozen
+class Assigned:
+    """How one call is decided: the request as it may be decided, the table that decides it, its lane, and the table of
+    the policy that was asked for.
+    """
+
+    wanted: RouteRequest
+    table: Table
+    lane: Lane
+    asked: Table
 
 
 @frozen
@@ -48,9 +60,9 @@ class Tables:
         self._inside: Recent[tuple[object, ...], tuple[tuple[str, ...] | None]] = Recent(_NAMED_TABLES)
 
     def deciding(
-        self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int
-    ) -> tuple[RouteRequest, Table, Lane]:
-        """The request as it may be decided, the table that decides it, and its lane.
+        self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int, *, canaries: bool = True
+    ) -> Assigned:
+        """What decides a call; no canary does where `canaries` forbids it.
 
         An inline policy is first narrowed by the guards of the tenant's published ones, and the request carries it as
         narrowed from there on, so that its receipt replays alone. The lane is a canary's where the draw says so, that
@@ -60,7 +72,7 @@ class Tables:
         if wanted.inline is not None:
             sent = self._from_request(wanted.inline, view)
             _check_attributes(wanted, sent)
-            return replace(wanted, inline=ir_document(sent.policy)), sent, LIVE
+            return Assigned(replace(wanted, inline=ir_document(sent.policy)), sent, LIVE, sent)
         assert wanted.policy is not None
         alias = view.state.aliases.get(wanted.policy)
         if alias is None:
@@ -73,15 +85,15 @@ class Tables:
         table = self._published(fingerprint, view)
         # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.
         _check_attributes(wanted, table)
-        if not table.policy.canaries:
-            return wanted, table, LIVE if share == PPM else Lane(None, share, share)
+        if not (canaries and table.policy.canaries):
+            return Assigned(wanted, table, LIVE if share == PPM else Lane(None, share, share), table)
         standing = self._standing(fingerprint, table, wanted, view, decision_id)
         lane = _lane(table.policy, fingerprint, share, standing, wanted, decision_id, now_ms)
         if lane.policy is not None:
             canary = standing[lane.policy]
-            table = self._published(canary.fingerprint, view)
             wanted = wanted if canary.arms is None else replace(wanted, candidates=canary.arms)
-        return wanted, table, lane
+            return Assigned(wanted, self._published(canary.fingerprint, view), lane, table)
+        return Assigned(wanted, table, lane, table)
 
     def _standing(
         self, fingerprint: str, table: Table, wanted: RouteRequest, view: View, decision_id: str

@@ -53,9 +53,7 @@ def add(
     key = {key_id: secrets.token_bytes(_SECRET_BYTES)} if key_id else {}
     with stack.reaching("the state table of"):
         try:
-            registry = _registry(stack)
-            _refuse_taken(registry, key_id)
-            registry.enrol(name, principals=principals, keys=key, limits=_limits(limits))
+            _registry(stack).enrol(name, principals=principals, keys=key, limits=_limits(limits))
         except ValueError as problem:
             raise ToolError(str(problem)) from None
     say(f"{name} is enrolled in {stack.stack}")
@@ -73,16 +71,12 @@ def rotate(name: str, key_id: str, deployment: Callable[[], Deployment]) -> None
     """
     stack = deployment()
     with stack.reaching("the state table of"):
-        registry = _registry(stack)
-        if name not in {member.tenant for member in registry.members()}:
-            raise ToolError(f"no tenant `{name}` is enrolled in {stack.stack}")
-        _refuse_taken(registry, key_id, retired_too=True)
-        key = {key_id: secrets.token_bytes(_SECRET_BYTES)}
+        secret = secrets.token_bytes(_SECRET_BYTES)
         try:
-            registry.enrol(name, keys=key)
+            _registry(stack).add_key(name, key_id, secret)
         except ValueError as problem:
             raise ToolError(str(problem)) from None
-    _tell(key)
+    _tell({key_id: secret})
 
 
 @tenant.command()
@@ -145,12 +139,6 @@ def _registry(stack: Deployment) -> Registry:
     from functions.stores.registry import Registry
 
     return Registry(stack.client("dynamodb"), stack.name("StateTable"))
-
-
-def _refuse_taken(registry: Registry, key_id: str | None, *, retired_too: bool = False) -> None:
-    held = registry.credential("hmac", key_id) if key_id else None
-    if held is not None and (held.active or retired_too):
-        raise ToolError(f"the key id `{key_id}` is taken; a new key needs a new id")
 
 
 def _limits(named: dict[str, int | None]) -> Limits | None:

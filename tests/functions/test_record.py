@@ -59,6 +59,11 @@ def test_what_is_altered_or_cut_off_is_set_aside_with_a_reason_and_the_rest_is_f
         "another tenant's": first["body"].replace('"tenant": "acme"', '"tenant": "globex"'),
         "unknown kind": first["body"].replace('"kind": "receipt"', '"kind": "rumour"'),
         "an outcome of nobody": pack_lines(outcome),
+        "too deep": pack_lines(RecordLines("acme", "outcome", cloud.now, ("[" * 100_000,))),
+        "beyond the calendar": pack_lines(RecordLines("acme", "outcome", 10**30, ('{"tenant":"acme"}',))),
+        "before all time": pack_lines(RecordLines("acme", "outcome", -(10**16), ('{"tenant":"acme"}',))),
+        "a tenant that is a path": pack_lines(RecordLines("../globex", "outcome", 1, ('{"tenant":"../globex"}',))),
+        "a tenant that is no text": '{"at_ms":1,"kind":"outcome","tenant":"\\ud800"}\n{"tenant":"\\ud800"}',
         "no text of ours": "hello",
     }
     assert cloud.record([*({"messageId": name, "body": body} for name, body in bad.items()), second]) == []

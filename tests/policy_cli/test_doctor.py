@@ -191,3 +191,14 @@ def test_poison_is_shown_with_its_reason_and_moved_only_on_request(rested):
     assert (ended.exit_code, ended.output.splitlines()[-1]) == (0, "1 moved, 0 left")
     rested.stack.pump()
     assert rested.run("redrive", "telemetry").exit_code == 1
+
+
+def test_telemetry_that_might_outlive_its_markers_is_not_redriven(at_work):
+    telemetry = at_work.stack.resources.name("TelemetryQueue")
+    (message,) = at_work.sqs.receive_message(QueueUrl=telemetry)["Messages"]
+    told, day_ms = json.loads(message["Body"]), 86_400_000
+    aged = [told | {"received_ms": told["received_ms"] - days * day_ms} for days in (24, 26)]
+    at_work.dead("telemetry", *map(json.dumps, aged))
+    ended = at_work.run("redrive", "telemetry", "--include-poison")
+    assert (ended.exit_code, ended.output.splitlines()[-1]) == (1, "1 moved, 1 left")
+    assert "accepted 26 days ago; after 25 it might count twice" in ended.output

@@ -56,7 +56,7 @@ class World(Callers):
         for _ in range(3):
             self.watch()
             self._work_off()
-            moved = [redriven(self.deployment, queue, wait_s=0)[0] for queue in BOXES]
+            moved = [redriven(self.deployment, queue, self.now, wait_s=0)[0] for queue in BOXES]
             self._requeued()
             self.redriven += sum(map(len, moved))
             if not any(moved):
