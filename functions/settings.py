@@ -36,7 +36,7 @@ class RouteSettings:
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
-    state_max_age_ms: int = 30_000
+    state_max_age_ms: int
 
 
 @frozen
@@ -52,6 +52,7 @@ class LearnSettings:
     records_queue_url: str
     telemetry_dead_letter_queue_url: str
     signing_secret_arn: str
+    watch_function_arn: str
 
 
 @frozen
@@ -69,7 +70,9 @@ class PublishSettings:
 
 @frozen
 class WatchSettings:
-    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many."""
+    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many.
+    `snapshot_period_ms`: least age of a snapshot that a busy tenant gets another one for.
+    """
 
     state_table: str
     ledger_table: str
@@ -78,6 +81,7 @@ class WatchSettings:
     records_queue_url: str
     signing_secret_arn: str
     watch_workers: int
+    snapshot_period_ms: int
 
 
 Settings = TypeVar(

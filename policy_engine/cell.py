@@ -165,8 +165,8 @@ def _course(cell: Cell, arm: str | None, status: Status) -> Course:
 def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:
     """The served arm, the rest of its cascade, then who stands behind."""
     ahead = [(option, "explore" if explored else outlook.pick_role)]
-    if ahead[0][1] == "cascade" and outlook.cascade is not None:
-        ahead += [(step, "cascade") for step in outlook.cascade.steps[1:]]
+    if ahead[0][1] in ("cascade", "pinned") and outlook.cascade is not None:
+        ahead += [(step, "cascade") for step in outlook.cascade.above(option)]
     taken = [step for step, _ in ahead]
     return ahead + [behind for behind in outlook.line_up if behind[0] not in taken]
 

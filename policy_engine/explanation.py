@@ -129,8 +129,8 @@ def _step_json(step: Step) -> str:
 
 def served_cost(outlook: Outlook, option: Option, role: str) -> int:
     """Expected nano-dollars of what the plan serves: of all its calls where it climbs a cascade, else of one."""
-    if outlook.cascade is not None and role == "cascade":
-        return outlook.cascade.cost_nanodollars
+    if outlook.cascade is not None and role in ("cascade", "pinned"):
+        return option.cost_nanodollars + outlook.cascade.climb_cost(option)
     return option.cost_nanodollars
 
 

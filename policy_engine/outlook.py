@@ -66,7 +66,7 @@ def join(
         pick, role = cascade.steps[0], "cascade"
     elif cascade is not None and cascade.steps[-1].stands:
         pick, role = cascade.steps[-1], "direct"
-    stays = _stays(options.get(pin or ""), pick, survey)
+    stays = _stays(options.get(pin or ""), pick, survey, cascade, climbs=role == "cascade")
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
     odds = _odds(order, pick, route) if exploring and pin is None else {pick.arm: PPM}
@@ -107,10 +107,15 @@ def in_batch(survey: Survey) -> bool:
     return survey.route.batch is not None and not survey.envelope.time_sensitive
 
 
-def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
+def _stays(
+    pinned: Option | None, best: Option, survey: Survey, cascade: CascadePlan | None, *, climbs: bool
+) -> PinVerdict | None:
+    """Whether the session keeps its arm. It climbs a cascade from there, as `best` does where it `climbs`."""
     if pinned is None:
         return None
-    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey))
+    climbing = cascade.climb_cost(pinned) if cascade else 0
+    climbing -= cascade.climb_cost(best) if cascade and climbs else 0
+    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey), climbing=climbing)
 
 
 def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:

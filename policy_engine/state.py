@@ -236,7 +236,9 @@ def state_document(state: RouteState) -> dict[str, Any]:
             fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
             for fingerprint, published in state.policies.items()
         },
-        "pulses": {arm: [*astuple(pulse.seen), *astuple(pulse.recent)] for arm, pulse in state.pulses.items()},
+        "pulses": {
+            arm: [*astuple(pulse.seen), *astuple(pulse.recent), pulse.at_ms] for arm, pulse in state.pulses.items()
+        },
         "settled": dict(state.settled),
         "snapshot": snapshot_document(state.snapshot),
         "stopped": dict(state.stopped),
@@ -263,7 +265,7 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         overlay=tuple(model_from_document(row) for row in document["overlay"]),
         snapshot=snapshot_from_document(document["snapshot"]),
         breakers={arm: Breaker(*row) for arm, row in document["breakers"].items()},
-        pulses={arm: Pulse(Counts(*row[:3]), Counts(*row[3:])) for arm, row in document["pulses"].items()},
+        pulses={arm: Pulse(Counts(*row[:3]), Counts(*row[3:6]), row[6]) for arm, row in document["pulses"].items()},
         stopped=document["stopped"],
         settled=document["settled"],
         limits=limits_from_document(document["limits"]),

@@ -207,6 +207,26 @@ def test_watch_runs_every_minute_and_knows_its_hourly_rule(template: Template) -
     }
 
 
+def test_decisions_know_of_a_snapshot_as_soon_as_a_busy_tenant_may_have_the_next(template: Template) -> None:
+    parameter = template.document["Parameters"]["SnapshotSeconds"]
+    assert (parameter["Default"], parameter["MaxValue"]) == (15, 60)
+    given = {function.name: function.environment for function in template.functions}
+    milliseconds = {"Fn::Sub": "${SnapshotSeconds}000"}
+    assert given["WatchFunction"]["SNAPSHOT_PERIOD_MS"] == given["RouteFunction"]["STATE_MAX_AGE_MS"] == milliseconds
+
+
+def test_only_learn_invokes_a_function_and_only_watch(template: Template) -> None:
+    callers = {
+        (role, resource)
+        for role in properties(template, "IAM::Role")
+        for action, resource in grants(template, role)
+        if action.startswith("lambda:")
+    }
+    assert callers == {("LearnRole", "{'Ref': 'WatchFunctionAliaslive'}")}
+    given = {function.name: function.environment for function in template.functions}
+    assert given["LearnFunction"]["WATCH_FUNCTION_ARN"] == {"Ref": "WatchFunctionAliaslive"}
+
+
 def test_nothing_is_granted_on_everything(template: Template) -> None:
     for name, statement in statements(template):
         assert statement["Effect"] == "Allow"
@@ -348,7 +368,10 @@ def test_the_environment_of_functions_names_things_and_holds_no_secret(template:
     parameters = template.document["Parameters"]
     for function in template.functions:
         for name, value in function.environment.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "Fn::Sub" in value:
+                (parameter,) = re.fullmatch(r"\$\{(\w+)\}0*", value["Fn::Sub"]).groups()
+                assert parameters[parameter]["Type"] == "Number", (function.name, name)
+            elif isinstance(value, dict):
                 assert list(value) == ["Ref"], (function.name, name)
                 assert value["Ref"] not in parameters, (function.name, name)
             else:

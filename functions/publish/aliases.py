@@ -79,7 +79,7 @@ def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> 
     wanted = parse_alias(request.body)
     record = read_alias(store, tenant, name)
     if not record.alias:
-        raise RequestError(404, "unknown_policy", f"no policy `{name}` is published; POST it to /v1/policies/{name}")
+        raise RequestError(404, "unknown_policy", f"no policy `{name}` is published")
     record = _aimed(record, wanted, request.now_ms)
     published = {fingerprint: _stored(store, tenant, name, fingerprint) for fingerprint, _ in record.alias}
 

@@ -99,7 +99,13 @@ class Registry:
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
             items = [decoded(item) for page in pages for item in page["Items"]]
-        return [Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item)) for item in items]
+        return [_member(item) for item in items]
+
+    def member(self, tenant: str) -> Member | None:
+        """One tenant; None for one that is not enrolled."""
+        with reaching(_CODE, "the tenant registry"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
+        return _member(decoded(answer["Item"])) if "Item" in answer else None
 
     def tenants(self) -> list[str]:
         """Names of every enrolled tenant."""
@@ -215,6 +221,10 @@ def _refused(write: Mapping[str, Any]) -> str:
         _, _, name = str(decoded(write["Put"]["Item"])["pk"]).split("#", 2)
         return f"the key id `{name}` is taken; a new key needs a new id"
     return f"no tenant `{decoded(write['ConditionCheck']['Key'])['sk']}` is enrolled"
+
+
+def _member(item: Mapping[str, Any]) -> Member:
+    return Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item))
 
 
 def _limits(item: Mapping[str, Any]) -> Limits:

@@ -61,9 +61,10 @@ class Schedule:
 
 @frozen
 class Template:
-    """`document` is plain CloudFormation."""
+    """`document` is plain CloudFormation. `aliases`: the function that each leads to."""
 
     document: Mapping[str, Any]
+    aliases: Mapping[str, str]
     functions: tuple[Function, ...]
     sources: tuple[Source, ...]
     schedules: tuple[Schedule, ...]
@@ -83,6 +84,7 @@ def read_template(path: Path = TEMPLATE) -> Template:
     rules = _of(resources, "AWS::Events::Rule")
     return Template(
         document=document,
+        aliases=aliases,
         functions=tuple(functions),
         sources=tuple(_source(r["Properties"], aliases) for _, r in mappings),
         schedules=tuple(_schedule(name, r["Properties"], aliases) for name, r in rules),
