@@ -105,6 +105,7 @@ def prepared(folder: Path) -> dict[str, tuple[Path, str, dict[str, str]]]:
         "STATE_BUCKET": "state",
         "RECORDS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/records",
         "SIGNING_SECRET_ARN": "secret",
+        "STATE_MAX_AGE_MS": "30000",
     }
     return {
         "empty": (folder / "empty", "app.handler", {}),
