@@ -1,4 +1,4 @@
-"""The engine as a router of the benchmarks: `decide` on a snapshot made once a minute from the stored sums."""
+"""The engine as a router of the benchmarks: `decide` on a snapshot made every 15 s from the stored sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from policy_lang.catalog import Catalog
 from policy_lang.ir import PPM, Policy
 from policy_lang.vocabulary import Outcome as Verdict
 
-SNAPSHOT_MS = 60_000
+SNAPSHOT_MS = 15_000
 PolicyFor = Callable[[tuple[str, ...]], Policy]
 
 
