@@ -9,9 +9,9 @@ import pytest
 
 from functions.function_url import serve
 from functions.route import app as route
-from functions.route.leases import INLINE_ACCOUNTS
+from functions.route.leases import INLINE_ACCOUNTS, Leases
 from functions.stores.keys import accounts_part
-from policy_engine.accounts import Account, exploration
+from policy_engine.accounts import Account, Allowance, exploration
 from policy_engine.limits import Limits
 from policy_engine.replay import replay
 from policy_lang.catalog import default_catalog
@@ -328,6 +328,19 @@ def test_what_exploration_took_is_told_to_those_who_have_no_ledger(cloud, report
 def test_an_unreachable_ledger_ends_exploration_on_money(cloud, failing):
     cloud.faults.append(failing("dynamodb.UpdateItem"))
     assert not any(cloud.route()[1]["explored"] for _ in range(30))
+
+
+def test_tenants_in_turn_ask_the_ledger_once_each_and_strand_nothing(bare):
+    bare.calls.clear()
+    leases, limit = Leases(bare.ledger), 10**10
+    key, held = LABS.key(bare.now), [Allowance(LABS, limit)]
+    tenants = [f"tenant-{number}" for number in range(150)]
+    for tenant in 3 * tenants:
+        leases.readings(tenant, held, {}, bare.now)
+        leases.charge(tenant, [(key, 1_000)])
+    assert Counter(bare.calls) == {"dynamodb.UpdateItem": 150}
+    (first,) = leases.readings(tenants[0], held, {}, bare.now)
+    assert first.used == 3_000
 
 
 @pytest.fixture
