@@ -39,14 +39,14 @@ def value_policy(arms: tuple[str, ...]) -> Policy:
     return _policy(arms, PickTerm("best_value", value_nanodollars=VALUE_NANODOLLARS))
 
 
-def floor_policy(arms: tuple[str, ...]) -> Policy:
+def floor_policy(arms: tuple[str, ...], floor: float = FLOOR) -> Policy:
     """`floor success >= 80%`, `pick cheapest`."""
-    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6)))
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(floor * 1e6)))
 
 
-def proven_policy(arms: tuple[str, ...]) -> Policy:
+def proven_policy(arms: tuple[str, ...], floor: float = FLOOR) -> Policy:
     """The same, `proven 90%`; the likeliest arm serves until one is."""
-    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6), 900_000))
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(floor * 1e6), 900_000))
 
 
 def _policy(arms: tuple[str, ...], pick: PickTerm, *floors: Floor) -> Policy:
@@ -61,7 +61,7 @@ def measured(found: World, served: Sequence[str], router: Router) -> dict[str, f
     best = [found.best(number) for number in numbers]
     ours = sum(found.utility(number, served[number]) for number in numbers)
     row = {"net_utility_pct": 100 * ours / sum(found.utility(number, best[number]) for number in numbers)}
-    row["under_floor_pct"] = 100 * fmean(_under(found, number, served[number]) for number in numbers)
+    row["under_floor_pct"] = 100 * fmean(under_floor(found, number, served[number], FLOOR) for number in numbers)
     fallen, joined, flipped = found.changes
     still = [n for n in range(fallen, joined) if _close(found, n, found.degraded)]
     wrong = [served[n] == found.degraded for n in range(fallen, joined) if n not in set(still)]
@@ -79,10 +79,10 @@ def measured(found: World, served: Sequence[str], router: Router) -> dict[str, f
     return row
 
 
-def _under(found: World, number: int, arm: str) -> bool:
-    """More than two points under the floor where some arm was not."""
-    attainable = any(found.rate(number, other) >= FLOOR for other in found.calls[number].arms)
-    return attainable and found.rate(number, arm) < FLOOR - 0.02
+def under_floor(found: World, number: int, arm: str, floor: float) -> bool:
+    """More than two points under the floor where some arm reaches it."""
+    attainable = any(found.rate(number, other) >= floor for other in found.calls[number].arms)
+    return attainable and found.rate(number, arm) < floor - 0.02
 
 
 def _close(found: World, number: int, arm: str) -> bool:
