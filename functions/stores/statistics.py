@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -30,6 +29,7 @@ from functions.stores.keys import (
 from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey
 from policy_engine.statistics import CellRow, Sums, merge_sums
 from policy_engine.trials import Tally, TrialLane
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -47,7 +47,7 @@ _SETTLED_KEPT_DAYS = 40
 _Place = tuple[str, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _TallyItem:
     """The item of a lane that lies beside the cells of one shard."""
 
@@ -56,7 +56,7 @@ class _TallyItem:
     lane: TrialLane
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Additions:
     """What the effects of one transaction add, one entry an item. A lane's item is kept as long as the newest marker
     of what it counts, seconds: a trial that nothing was added to for so long is over.

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from functions.route import app as route
+from functions.stores.secrets import keys_from_secret
 from functions.stores.state import Revision
 from policy_engine.receipt import open_sealed, signed_receipt
 from policy_engine.replay import replay
 from policy_engine.state import with_overlay
+from policy_engine.token import verify
 from policy_lang.catalog import Model, default_catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
@@ -348,6 +350,36 @@ def test_without_signing_keys_nothing_is_decided(cloud, failing):
     status, document = cloud.route()
     assert (status, document["error"]["code"]) == (503, "signing_unavailable")
     assert cloud.take("records") == []
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        '{"current": "k3", "keys": {"k2": "bb"}}',
+        '{"current": "k2", "keys": {"k2": "not hex"}}',
+        '{"current": "k2", "keys": {"k2": ""}}',
+        '{"current": "k2", "keys": {"k2": "bb", "k1": null}}',
+        '{"current": "k2", "keys": ["k2"]}',
+        "{}",
+    ],
+)
+def test_a_slip_in_the_signing_secret_leaves_the_keys_at_hand_in_force(cloud, slip):
+    cloud.route()
+    whole = cloud.secretsmanager.get_secret_value(SecretId=cloud.secret)["SecretString"]
+    cloud.secretsmanager.put_secret_value(SecretId=cloud.secret, SecretString=slip)
+    cloud.now += 6 * 60_000
+    status, reply = cloud.route()
+    assert status == 200
+    assert verify(reply["token"], keys_from_secret(whole)).tenant == "acme"
+    cloud.restart()
+    status, document = cloud.route()
+    assert (status, document["error"]["code"]) == (503, "signing_unavailable")
+
+
+def test_the_templates_secret_stays_a_key_when_it_is_rotated_as_the_manual_says():
+    (first,) = keys_from_secret("generated").secrets.items()
+    rotated = keys_from_secret(json.dumps({"current": "k2", "keys": {"k1": b"generated".hex(), "k2": "bb" * 32}}))
+    assert first in rotated.secrets.items()
 
 
 def test_a_receipt_that_finds_its_queue_down_is_spooled_and_drained_later(cloud, failing):
