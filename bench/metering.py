@@ -194,7 +194,7 @@ class Metered:
 
     def _sent(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
         self._left_s = time.process_time()
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         used = self.used[self._function]
         used.calls[f"{service}.{operation}"] += 1
         if service == "sqs":
@@ -228,7 +228,8 @@ class Metered:
         # moto answers whatever looks like AWS as well; the first answer counts, and moto's queues get slow when deep.
         request.url = "http://queue.invalid/"
         headers = {"Content-Type": "application/x-amz-json-1.0"}
-        return AWSResponse(request.url, 200, headers, Response(json.dumps(answer).encode()))
+        body = Response(json.dumps(answer).encode())
+        return AWSResponse(request.url, 200, headers, body)  # type: ignore[arg-type]  # any mapping will do
 
     def _written(self, operation: str, document: Mapping[str, Any], used: Usage) -> None:
         writes: Sequence[Mapping[str, Any]] = document.get("TransactItems", ())

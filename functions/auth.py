@@ -13,7 +13,7 @@ from functions.function_url import Request
 from functions.stores.backups import CREDENTIALS_LIMIT_MS, Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
-from policy_engine.signing import WINDOW_MS, SignatureError, signature_from_headers, verify_signature
+from policy_engine.signing import BAD_SIGNATURE, WINDOW_MS, SignatureError, signature_from_headers, verify_signature
 from policy_engine.wire import RequestError
 from policy_lang.frozen import frozen
 
@@ -88,7 +88,7 @@ class Authenticator:
         except SignatureError as problem:
             raise RequestError(401, problem.code, str(problem)) from None
         if credential is None or not secret:
-            raise RequestError(401, "bad_signature", "the signature does not match the request")
+            raise RequestError(401, "bad_signature", BAD_SIGNATURE)
         return credential
 
     def _credential(self, kind: CredentialKind, name: str, now_ms: int) -> Credential | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from policy_client.errors import NoCandidates, RouteError
 from policy_lang.frozen import frozen
 
-__all__ = ["PlanStep", "RouteReply", "reply_from_wire"]
+__all__ = ["PlanStep", "RouteReply", "read_reply", "reply_from_wire"]
 
 
 @frozen
 class PlanStep:
     """One call the caller may make.
 
-    role: pick, explore, until_proven, pinned, cleared or fallback. floor: cleared, unproven, failed or none.
+    role: pick, explore, until_proven, pinned, cascade, direct, cleared or fallback. floor: cleared, unproven, failed or
+    none.
     """
 
     arm: str
@@ -56,6 +59,20 @@ class RouteReply:
     token: str
     session_pin: str | None
     document: Mapping[str, Any]
+
+
+def read_reply(status: int, content: bytes) -> RouteReply:
+    """The reply in an answer; RouteError or NoCandidates where the answer is a refusal, or none of the service's."""
+    try:
+        document = json.loads(content)
+        if status == 200:
+            return reply_from_wire(document)
+        problem = document["error"]
+        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
+        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        excerpt = content[:200].decode(errors="replace")
+        raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None
 
 
 def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:

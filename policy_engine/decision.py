@@ -275,9 +275,8 @@ def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: 
     for reading in now.budgets:
         if reading.scope == "explore" and reading.name == money:
             return reading.used is not None and reading.used < explore.daily_nanodollars
-    if snapshot.day != now.now_ms // _DAY_MS:
-        return True
-    return snapshot.spent_nanodollars.get(money, 0) < explore.daily_nanodollars
+    spent = snapshot.spent_nanodollars if snapshot.day == now.now_ms // _DAY_MS else {}
+    return spent.get(money, 0) < explore.daily_nanodollars
 
 
 def _drawn(outlook: Outlook, decision_id: str) -> str:

@@ -14,7 +14,7 @@ from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
-from policy_engine.selection import Option, ranked, strongest
+from policy_engine.selection import Option, by_cost, ranked, strongest
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
 from policy_lang.ir import PPM, Route
@@ -66,11 +66,11 @@ def join(
         pick, role = cascade.steps[0], "cascade"
     elif cascade is not None and cascade.steps[-1].stands:
         pick, role = cascade.steps[-1], "direct"
-    stays = _stays(options.get(pin or ""), pick, survey)
+    stays = _stays(options.get(pin or ""), pick, survey, cascade, climbs=role == "cascade")
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
     odds = _odds(order, pick, route) if exploring and pin is None else {pick.arm: PPM}
-    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
+    baseline = survey.baseline or max(options.values(), key=by_cost).candidate
     usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
         options=options,
@@ -87,17 +87,18 @@ def join(
 
 def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
     """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
-    floors, cap, batch = survey.route.floors, survey.cost_cap, in_batch(survey)
+    floors, cap, batch, shape = survey.route.floors, survey.cost_cap, in_batch(survey), survey.envelope
     found = {}
     for candidate in survey.reachable:
-        arm = candidate.model.arm
+        model = candidate.model
+        arm = model.arm
         if arm in breakers:
             continue
         estimate, outcomes, _ = known[arm]
-        cost = call_cost(candidate.model, expected_usage(survey.envelope, estimate), batch=batch)
+        cost = call_cost(model, expected_usage(shape, estimate), batch=batch)
         if cap is None or cost <= cap:
             state, confidence = floor_state(floors, estimate)
-            found[arm] = Option(candidate, estimate, cost, state, confidence, outcomes)
+            found[arm] = Option(arm, candidate, estimate, cost, state, confidence, outcomes)
     return found
 
 
@@ -106,10 +107,15 @@ def in_batch(survey: Survey) -> bool:
     return survey.route.batch is not None and not survey.envelope.time_sensitive
 
 
-def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
+def _stays(
+    pinned: Option | None, best: Option, survey: Survey, cascade: CascadePlan | None, *, climbs: bool
+) -> PinVerdict | None:
+    """Whether the session keeps its arm. It climbs a cascade from there, as `best` does where it `climbs`."""
     if pinned is None:
         return None
-    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey))
+    climbing = cascade.climb_cost(pinned) if cascade else 0
+    climbing -= cascade.climb_cost(best) if cascade and climbs else 0
+    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey), climbing=climbing)
 
 
 def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:

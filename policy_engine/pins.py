@@ -51,14 +51,18 @@ def verify_pin(text: str, keys: SigningKeys) -> Pin:
     return Pin(*fields)
 
 
-def weigh_pin(pinned: Option, best: Option, route: Route, shape: Envelope, *, batch: bool = False) -> PinVerdict:
+def weigh_pin(
+    pinned: Option, best: Option, route: Route, shape: Envelope, *, batch: bool = False, climbing: int = 0
+) -> PinVerdict:
     """Stay unless the arm has failed its floor, or the gain of `best` a call beats re-paying the cached prefix.
 
     The gain is in money: cost saved, plus quality gained at V where the route prices a success. Both prompts are taken
-    as sent anew, for what the cache saves is the other side of the scales: it must not be counted twice.
+    as sent anew, for what the cache saves is the other side of the scales: it must not be counted twice. climbing: what
+    the further steps of a cascade cost the one more than the other.
     """
     lost = prefix_cost(pinned.candidate.model, expected_usage(shape, pinned.estimate), batch=batch)
-    gain = _uncached(pinned, shape, batch) - _uncached(best, shape, batch) + _quality_gain(pinned, best, route)
+    saved = _uncached(pinned, shape, batch) - _uncached(best, shape, batch) + climbing
+    gain = saved + _quality_gain(pinned, best, route)
     failed = pinned.state == "failed" and best.state != "failed"
     return PinVerdict(not failed and (best is pinned or gain <= lost), gain, lost)
 

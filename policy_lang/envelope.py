@@ -84,6 +84,8 @@ def build_envelope(
         tokens = bucket_for("tokens", max(estimated_tokens, context_tokens))
     except ValueError as problem:
         raise EnvelopeError(str(problem)) from None
+    except TypeError:
+        raise EnvelopeError("`context_tokens`, `tools_used` and `estimated_tokens` must be whole numbers") from None
     return _checked(Envelope(task_type, structure_type, context, tools, time_sensitive, tokens))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from functions.caching import Recent
 from functions.route.states import View
 from policy_engine.aliases import drawn
+from policy_engine.declared import check_attributes
 from policy_engine.lanes import LIVE, Lane, assign, gated
 from policy_engine.state import named_arms
 from policy_engine.table import Table, compile_table
@@ -71,20 +72,18 @@ class Tables:
         """
         if wanted.inline is not None:
             sent = self._from_request(wanted.inline, view)
-            _check_attributes(wanted, sent)
+            check_attributes(wanted, sent.policy)
             return Assigned(replace(wanted, inline=ir_document(sent.policy)), sent, LIVE, sent)
         assert wanted.policy is not None
         alias = view.state.aliases.get(wanted.policy)
         if alias is None:
-            message = (
-                f"no policy `{wanted.policy}` is published; POST it to /v1/policies/{wanted.policy} "
-                "and allow half a minute until a new name is known everywhere"
-            )
+            known = "a new name is known everywhere half a minute after it is published"
+            message = f"no policy `{wanted.policy}` is published; {known}"
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
         # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.
-        _check_attributes(wanted, table)
+        check_attributes(wanted, table.policy)
         if not (canaries and table.policy.canaries):
             return Assigned(wanted, table, LIVE if share == PPM else Lane(None, share, share), table)
         standing = self._standing(fingerprint, table, wanted, view, decision_id)
@@ -180,12 +179,3 @@ def _guarded(policy: Policy, view: View) -> Policy:
         least = min((cost for cost in costs if cost is not None), default=None)
         guarded = replace(found, guard=Guard(cost_nanodollars=least))
     return guarded
-
-
-def _check_attributes(wanted: RouteRequest, table: Table) -> None:
-    declared = {attribute.name: attribute.values for attribute in table.policy.attributes}
-    for name, value in wanted.attributes:
-        if value not in declared.get(name, ()):
-            accepted = ", ".join(f"{known} in [{', '.join(values)}]" for known, values in declared.items())
-            message = f"`{name}: {value}` is not an attribute this policy declares; it declares {accepted or 'none'}"
-            raise RequestError(400, "invalid_attribute", message)

@@ -216,15 +216,15 @@ class Registry:
         }
 
 
-def _member(item: Mapping[str, Any]) -> Member:
-    return Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item))
-
-
 def _refused(write: Mapping[str, Any]) -> str:
     if "Put" in write:
         _, _, name = str(decoded(write["Put"]["Item"])["pk"]).split("#", 2)
         return f"the key id `{name}` is taken; a new key needs a new id"
     return f"no tenant `{decoded(write['ConditionCheck']['Key'])['sk']}` is enrolled"
+
+
+def _member(item: Mapping[str, Any]) -> Member:
+    return Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item))
 
 
 def _limits(item: Mapping[str, Any]) -> Limits:

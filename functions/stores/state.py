@@ -7,7 +7,7 @@ then moves the pointer on condition that nobody else has; everything that must c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -158,16 +158,16 @@ class StateStore:
 
     def policies(self, tenant: str) -> dict[str, PublishedPolicy]:
         """Every policy a tenant ever published, by fingerprint."""
-        found = {}
+        return {name: _published(json.loads(body)) for name, body in self.policy_documents(tenant)}
+
+    def policy_documents(self, tenant: str) -> Iterator[tuple[str, bytes]]:
+        """The same as they are stored, with their fingerprints."""
+        prefix = policies_prefix(tenant)
         with reaching(_CODE, "the state bucket"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=policies_prefix(tenant)
-            )
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
-                stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-                fingerprint = key.removeprefix(policies_prefix(tenant)).removesuffix(".json")
-                found[fingerprint] = _published(stored)
-        return found
+                stored = self._s3.get_object(Bucket=self._bucket, Key=key)
+                yield key.removeprefix(prefix).removesuffix(".json"), stored["Body"].read()
 
     def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:
         digest, blob = pack_state(state)

@@ -68,7 +68,9 @@ class _Options:
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Show the policies and every decision.")
 @click.option(
-    "--keep", type=click.Path(path_type=Path), help="Leave receipts, outcomes and policies in this new folder."
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave receipts, outcomes and policies in this new folder.",
 )
 @click.option(
     "--stage",

@@ -121,7 +121,9 @@ def _text(runs: Sequence[_Run]) -> str:
         lines += _coverage_lines(run)
     every = [found for run in runs for found in run.tests]
     failed = sum(bool(found.failures) for found in every)
-    return "\n".join([*lines, f"{len(every) - failed} passed, {failed} failed"])
+    broken = sum(not run.compilation.ok for run in runs)
+    unread = f", {broken} file{'s' if broken > 1 else ''} with errors" if broken else ""
+    return "\n".join([*lines, f"{len(every) - failed} passed, {failed} failed{unread}"])
 
 
 def _rendered(run: _Run, found: Rehearsed) -> str:

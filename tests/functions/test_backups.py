@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from functions.stores.keys import bundle_object, credentials_object
+from functions.stores.state import Revision
+from policy_engine.breakers import Breaker
 from policy_engine.bundle import BundleError, open_bundle, opened, pack_bundle, sealed
 from policy_engine.receipt import open_sealed
 from policy_engine.state import RouteState
 from policy_engine.token import SigningKeys
+from policy_lang.catalog import default_catalog
 
+ENVELOPE = {
+    "task_type": "label",
+    "structure_type": "prose",
+    "context_length": "short",
+    "tools_used": "0",
+    "time_sensitive": False,
+    "estimated_tokens": "small",
+}
 KEYS = SigningKeys("k2", {"k1": b"1" * 32, "k2": b"2" * 32})
 
 
@@ -62,6 +76,78 @@ def test_a_warm_environment_uses_its_cache_for_five_minutes_and_then_the_copy(cl
     cloud.faults.clear()
     cloud.now += 2_001
     assert cloud.route()[1]["degraded"] is False
+
+
+def test_a_copy_serves_for_a_day_and_its_age_is_in_the_receipt(dark):
+    dark.now += 86_400_000
+    status, reply = dark.route()
+    assert (status, reply["degraded"], reply["state_age_ms"]) == (200, True, 86_400_000)
+    receipt = open_sealed(dark.take("records")[-1]["body"].split("\n")[1])
+    assert receipt["circumstances"]["state_age_ms"] == 86_400_000
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_beyond_the_limit_neither_the_copy_nor_what_is_cached_serves(cloud, failing, monkeypatch, warm):
+    monkeypatch.setenv("STATE_COPY_LIMIT_MS", "3600000")
+    cloud.restart()
+    cloud.watch()
+    if warm:
+        assert cloud.route()[0] == 200
+    cloud.faults.append(failing("dynamodb."))
+    cloud.now += 3_600_000
+    assert cloud.route()[0] == 200
+    cloud.now += 60_000
+    status, reply = cloud.route()
+    assert (status, reply["error"]["code"]) == (503, "state_unavailable")
+    assert "61 minutes old; it serves for 60 (StateCopyLimitSeconds)" in reply["error"]["message"]
+    cloud.faults.clear()
+    assert cloud.route()[1]["degraded"] is False
+
+
+HAIKU, MINI = "anthropic/claude-haiku-4-5", "openai/gpt-5-mini"
+
+
+def test_a_half_open_breaker_that_nobody_can_close_holds_no_arm_back(cloud, failing, wanted):
+    opened = Breaker(cloud.now, cloud.now + 60_000)
+    cloud.state.revise("acme", lambda state: Revision(replace(state, breakers={MINI: opened})))
+    cloud.watch()
+    cloud.restart()
+    cloud.faults.append(failing("dynamodb."))
+    chat = wanted(envelope={**ENVELOPE, "task_type": "chat"})
+
+    def served():
+        return Counter(cloud.route(chat)[1]["arm"] for _ in range(30))
+
+    assert served() == {HAIKU: 30}  # open
+    cloud.now += 120_000
+    assert served()[HAIKU] > 15  # half open: one call in ten tries it
+    cloud.now += 16 * 60_000
+    assert served() == {MINI: 30}
+
+
+# Its price changes on the second of these days (policy_lang/catalog.json).
+DATED = """policy "acme/dated" language 1
+tier t = [mistral-large-4]
+default route general { use t  pick cheapest }
+fallback mistral-large-4
+"""
+EVE, DAY_OF_CHANGE = "2026-10-19", "2026-10-20"
+
+
+@pytest.mark.parametrize("tables", ["answer", "are down", "are down for an hour"])
+def test_prices_change_at_midnight_whether_or_not_the_state_can_be_read(bare, failing, wanted, tables):
+    midnight = round(datetime.fromisoformat(f"{DAY_OF_CHANGE}T00:00:00+00:00").timestamp() * 1000)
+    catalog = default_catalog()
+    before, after = (catalog.on(day).fingerprint for day in (EVE, DAY_OF_CHANGE))
+    bare.now = midnight - 40_000
+    assert bare.publish(DATED, "acme/dated")[0] == 200
+    asked = wanted(policy="acme/dated")
+    assert bare.route(asked)[1]["fingerprints"]["catalog"] == before != after
+    if tables != "answer":
+        bare.faults.append(failing("dynamodb."))
+    bare.now = midnight + (3_600_000 if tables == "are down for an hour" else 1_000)
+    reply = bare.route(asked)[1]
+    assert (reply["fingerprints"]["catalog"], reply["degraded"]) == (after, tables != "answer")
 
 
 def test_while_the_tables_are_down_most_requests_ask_nobody(dark):

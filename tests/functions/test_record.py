@@ -73,6 +73,17 @@ def test_what_is_altered_or_cut_off_is_set_aside_with_a_reason_and_the_rest_is_f
     assert cloud.filed("receipts") == [second["body"].split("\n")[1]]
 
 
+def test_a_reason_is_short_and_printable_whatever_it_quotes(cloud):
+    receipt = {"circumstances": {"decision_id": "d"}, "format": "\x00\n\u202e" * 5_000}
+    line = json.dumps({"hash": "", "receipt": receipt})
+    body = pack_lines(RecordLines("acme", "receipt", cloud.now, (line,)))
+    assert cloud.record([{"messageId": "odd", "body": body}]) == []
+    ((_, reason),) = cloud.dead("records").values()
+    assert reason.startswith("the receipt is in format ???")
+    assert reason.isprintable()
+    assert len(reason) == 200
+
+
 def test_a_bucket_that_is_down_brings_every_message_back(cloud, failing):
     cloud.route()
     messages = cloud.take("records")

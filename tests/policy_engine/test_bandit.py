@@ -21,7 +21,7 @@ def route(*, pick=VALUE, floors=(), explore=USUAL) -> Route:
 def option(arm: str, *, cost: int = 1_000_000, good: int = 70, bad: int = 30, state="none", confidence=PPM) -> Option:
     estimate = Estimate(good * 1_000, bad * 1_000, 0, good + bad, good * PPM // (good + bad))
     candidate = Candidate(Model(arm, "a", arm[2:], 1, 1), "all", (), False, "{}")
-    return Option(candidate, estimate, cost, state, confidence, good + bad)
+    return Option(arm, candidate, estimate, cost, state, confidence, good + bad)
 
 
 def odds(options, found: Route) -> dict[str, int]:
@@ -105,6 +105,6 @@ def test_a_newcomer_is_tried_however_dear_until_it_has_ten_outcomes():
 
 
 def test_under_pick_fastest_an_arm_of_unknown_speed_is_tried():
-    known = Option(option("a/x").candidate, Estimate(1, 1, 1, 1, 1, latency_p95_ms=500), 1, "none", PPM, 5)
+    known = Option("a/x", option("a/x").candidate, Estimate(1, 1, 1, 1, 1, latency_p95_ms=500), 1, "none", PPM, 5)
     found = odds([known, option("a/new")], route(pick=PickTerm("fastest", metric="latency_p95")))
     assert found["a/new"] > SUPPORT_PPM

@@ -33,6 +33,7 @@ from policy_lang.ir import (
     Floor,
     OnOutcome,
     Parameter,
+    PickTerm,
     Policy,
     Route,
     Tier,
@@ -297,6 +298,27 @@ class TestPins:
         for degraded in (True, False):
             decision = self.turn(policy, catalog, request_for, learned, 1_000_000, 100_000, 0, degraded=degraded)
             assert decision.cell.outlook.odds == (("a/cheap", PPM),)
+
+    @pytest.mark.parametrize(
+        ("held", "plan"),
+        [
+            ("a/cheap", [("a/cheap", "pinned"), ("b/strong", "cascade")]),
+            # Without its prefix in a cache the strong arm is left for the cascade, whose second call is in the balance.
+            ("b/strong", [("a/cheap", "cascade"), ("b/strong", "cascade")]),
+        ],
+    )
+    def test_a_session_climbs_the_cascade_from_its_arm(self, changed, request_for, learned, held, plan):
+        table = changed(cascade=CASCADE, pin_ms=60_000, use=(), pick=(PickTerm("cheapest"),))
+        others = [("analysis", arm, 20, 300) for arm in ("b/plain", "c/blank")]
+        snapshot = learned(("analysis", "a/cheap", 270, 30), ("analysis", "b/strong", 300, 3), *others)
+        pin = Pin("acme", "s1", "general", held, NOW + 1)
+        decision = decide(request_for("analysis", session="s1"), table, snapshot, circumstances(pin=pin))
+        outlook = decision.cell.outlook
+        assert [(step.arm, step.role) for step in decision.plan[:2]] == plan
+        assert decision.expected_cost_nanodollars == outlook.cascade.cost_nanodollars
+        strong = outlook.cascade.direct_nanodollars
+        gain = 0 if held == "a/cheap" else strong - outlook.cascade.cost_nanodollars
+        assert outlook.pin.gain_nanodollars == gain
 
     @staticmethod
     def turn(policy, catalog, request_for, learned, cached_read, price, cached, **fields):
