@@ -16,7 +16,8 @@ from functions.stores.errors import ConflictError, StoreError
 from functions.stores.messages import MessageError, RecordLines, pack_lines, split_lines, unpack_telemetry
 from functions.stores.queues import DeadLetters, Queue
 from functions.stores.secrets import KeyRing
-from functions.stores.statistics import StatisticsStore, transactions
+from functions.stores.statistics import StatisticsStore
+from functions.stores.transactions import transactions
 from policy_engine.settlement import (
     Effect,
     Field,
@@ -101,7 +102,7 @@ class Learner:
                 messages[effect.marker].add(message)
         owners: dict[MarkerKey, str] = {}
         down: StoreError | None = None
-        for group in transactions(list(effects.values())):
+        for group in transactions(list(effects.values()), {}):
             # A table that is down is asked once: each further group would wait in vain until the function is stopped.
             if down is None:
                 try:

@@ -30,6 +30,7 @@ from policy_engine import attributes as names
 from policy_engine.breakers import standing
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
+from policy_engine.packing import packed
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
 from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
@@ -83,7 +84,7 @@ class Router:
     def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
-        decision_id = _decision_id(request, tenant, wanted)
+        decision_id = packed(_decision_id(request, tenant, wanted), view.state.packing)
         wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
         breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
         circumstances = Circumstances(
