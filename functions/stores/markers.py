@@ -15,9 +15,10 @@ from functions.stores.keys import Key, marker_key, marker_place
 from policy_engine.packing import Bucket, bucket_of
 from policy_engine.settlement import Effect, Field, MarkerKey
 
-__all__ = ["AT_ONCE", "FULL", "MarkerItem", "found", "marker_item", "markers_in", "put"]
+__all__ = ["AT_ONCE", "FULL", "MarkerItem", "found", "held_by", "marker_item", "put"]
 
 #: Markers from which on an item is full: more than are expected of its decisions, about two write units.
+#: INVARIANT: never raised while markers are kept, or what went deeper would find room above and count again.
 FULL = 32
 #: Markers put into an item at once: an expression has 4 KB, and the last to come before it is full are as many.
 AT_ONCE = 32
@@ -73,7 +74,7 @@ def found(
     return owners, [marker for marker in names if full and marker not in owners]
 
 
-def markers_in(held: Mapping[str, Any]) -> Iterator[tuple[MarkerKey, str]]:
+def held_by(held: Mapping[str, Any]) -> Iterator[tuple[MarkerKey, str]]:
     """The markers of an item, and the record that each belongs to."""
     key: Key = {"pk": held["pk"], "sk": held["sk"]}
     tenant, field, bucket = marker_place(key)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from functions.stores import markers
 from functions.stores.errors import ConflictError, reaching
 from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import SHARDS, cell_key, cell_partition, settled_key, settled_partition, tally_key
-from functions.stores.markers import MarkerItem, found, markers_in, put
 from functions.stores.transactions import Additions, Depths, Place, TallyItem, additions, shelved, transactions
 from policy_engine.settlement import CellKey, Effect, MarkerKey
 from policy_engine.statistics import CellRow, Sums, merge_sums
@@ -91,7 +91,7 @@ class StatisticsStore:
         )
         with reaching(_CODE, "the statistics table"):
             for item in (decoded(item) for page in pages for item in page["Items"]):
-                yield from markers_in(item)
+                yield from markers.held_by(item)
 
     def settled(self, tenant: str, now_ms: int) -> dict[str, int]:
         """What telemetry found a tenant's decisions to have used beyond what was expected, by account and period, over
@@ -116,7 +116,7 @@ class StatisticsStore:
     def _attempt(self, effects: Sequence[Effect], depths: Depths) -> _Refusal | None:
         """Write what `effects` come to, or say why not."""
         shelves = shelved(effects, depths)
-        puts = [{"Update": {"TableName": self._table, **put(*shelf)}} for shelf in shelves.items()]
+        puts = [{"Update": {"TableName": self._table, **markers.put(*shelf)}} for shelf in shelves.items()]
         with reaching(_CODE, "the statistics table"):
             try:
                 self._dynamodb.transact_write_items(TransactItems=puts + self._updates(additions(effects)))
@@ -195,12 +195,12 @@ class _Refusal(NamedTuple):
     busy: bool
 
 
-def _refusal(shelves: Mapping[MarkerItem, Sequence[Effect]], reasons: Sequence[Mapping[str, Any]]) -> _Refusal:
+def _refusal(shelves: Mapping[markers.MarkerItem, Sequence[Effect]], reasons: Sequence[Mapping[str, Any]]) -> _Refusal:
     """Shelves stand first in the transaction, in their order, so they and the reasons pair up."""
     refusal = _Refusal({}, [], any(reason.get("Code") in _BUSY for reason in reasons))
     for (shelf, effects), reason in zip(shelves.items(), reasons, strict=False):
         if reason.get("Code") == "ConditionalCheckFailed":
-            owners, deeper = found(shelf, decoded(reason["Item"]), effects)
+            owners, deeper = markers.found(shelf, decoded(reason["Item"]), effects)
             refusal.owners.update(owners)
             refusal.deeper.extend(deeper)
     return refusal
