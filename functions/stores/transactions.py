@@ -95,17 +95,21 @@ def _item_by_item(effect: Effect) -> tuple[str, ...]:
 
 def _grouped(effects: Sequence[Effect], depths: Depths, order: _Order) -> list[list[Effect]]:
     groups: list[list[Effect]] = []
+    over: list[Effect] = []
     items: set[object] = set()
     put: Counter[MarkerItem] = Counter()
     for effect in sorted(effects, key=order):
         needed, shelf = _items(effect, depths), _shelf(effect, depths)
-        if not groups or len(items | needed) > MAX_TRANSACTION_ITEMS or put[shelf] == AT_ONCE:
+        if not groups or len(items | needed) > MAX_TRANSACTION_ITEMS:
             groups.append([])
             items, put = set(), Counter()
+        if put[shelf] == AT_ONCE:
+            over.append(effect)
+            continue
         groups[-1].append(effect)
         items |= needed
         put[shelf] += 1
-    return groups
+    return groups + (_grouped(over, depths, order) if over else [])
 
 
 def _written(groups: Sequence[Sequence[Effect]], depths: Depths) -> int:
