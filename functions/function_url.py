@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back, and what the one log line and EMF record of the request say about it."""
+    """What goes back, and what the one record of the request says about it."""
 
     status: int
     text: str

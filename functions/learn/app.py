@@ -168,7 +168,7 @@ def _report(batch: _Batch, states: Mapping[str, Mapping[Field, State]]) -> None:
     found = Counter(record_state(each, states[each.telemetry.record_id]) for each in batch.remaining())
     told = [each for each in batch.remaining() if states[each.telemetry.record_id].get("outcome") == "applied"]
     counts = {f"Telemetry{state.capitalize()}": found[state] for state in ("applied", "duplicate", "late", "rejected")}
-    facts: dict[str, Any] = {"messages": len(batch.settled), **counts}
+    facts: dict[str, Any] = {"messages": len(batch.settled)}
     if batch.failed:
         facts["failed"] = batch.failed
         counts["MessagesFailed"] = len(batch.failed)
