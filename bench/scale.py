@@ -4,7 +4,7 @@
 
 Every number follows from bench/profile.json, the prices, the template and the limits below; nothing is measured here.
 Batches fill with the rate, so write units and transactions an event are those that bench/learn.py counts at that rate.
- One busy tenant is assumed: it is the worst case for keys, and the best for objects.
+One busy tenant is assumed: it is the worst case for keys, and the best for objects.
 """
 
 from __future__ import annotations

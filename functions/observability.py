@@ -1,4 +1,4 @@
-"""One record per invocation: metrics in EMF, and beside them what a log line would say. Names, ids, counts and codes: no
+"""One record per invocation: metrics in EMF, and in it what a log line would say. Names, ids, counts and codes: no
 prose of a caller.
 """
 
