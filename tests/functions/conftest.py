@@ -337,7 +337,7 @@ def alerts(capsys):
 
     def told():
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        return [(line["alert"], line["tenant"], line["subject"]) for line in lines if line["message"] == "alert"]
+        return [(line["alert"], line["tenant"], line["subject"]) for line in lines if line.get("message") == "alert"]
 
     return told
 
