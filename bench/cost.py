@@ -9,7 +9,7 @@ The profile: 8 candidates, ten decisions a second in one environment, one teleme
 call has ended and in batches of ten, 20 % under a budget, 30 % in pinned sessions. Counted after a warm-up, so that
 what is read once in a while (state every 30 s, credentials and keys every 5 minutes) weighs what it weighs. Prices and
 their sources: bench/prices.json.
-Exits with 1 where the decisions cost more than $4.00 a million.
+Exits with 1 where the decisions cost more than $2.60 a million.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from policy_cli.dev.template import read_template
 HERE = Path(__file__).parent
 PRICES = json.loads((HERE / "prices.json").read_text())
 KEPT = HERE / "profile.json"
-LIMIT_USD = 4.00
+LIMIT_USD = 2.60
 PER_SECOND = 10
 REPORTS = 10
 WARM_UP_S, COUNTED_S = 60, 300
