@@ -42,9 +42,9 @@ def main() -> int:
             if number:  # the first round writes bytecode
                 taken[name].append(spent)
     base = statistics.median(taken["import lark, pydantic"])
-    for name, spent in taken.items():
-        median = statistics.median(spent)
-        print(f"{name:24} {median:7.1f} ms  {median / base:5.2f} x  (least {min(spent):.1f})")
+    for name, rounds_ms in taken.items():
+        median = statistics.median(rounds_ms)
+        print(f"{name:24} {median:7.1f} ms  {median / base:5.2f} x  (least {min(rounds_ms):.1f})")
     ratio = statistics.median(taken["pointsman check"]) / base
     print(f"claim: at most {MOST} x; {'holds' if ratio <= MOST else 'does not hold'}")
     return 0 if ratio <= MOST else 1

@@ -97,8 +97,8 @@ def prepared(folder: Path) -> dict[str, tuple[Path, str, dict[str, str]]]:
     for task in (folder / "route", bare):
         for path in [ROOT / package for package in PACKAGES] + [libraries / package for package in LIBRARIES]:
             shutil.copytree(path, task / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-    compiled = [sys.executable, ROOT / ".ci" / "bytecode.py", folder / "route", "functions.route.app"]
-    subprocess.run(compiled, check=True)
+    compiled = (ROOT / ".ci" / "bytecode.py", folder / "route", "functions.route.app")
+    subprocess.run([sys.executable, *map(str, compiled)], check=True)
     settings = {
         "STATE_TABLE": "state",
         "LEDGER_TABLE": "ledger",
@@ -132,7 +132,7 @@ def init_ms(emulator: Path, task: Path, handler: str, settings: dict[str, str]) 
         **settings,
     }
     command = [
-        emulator,
+        str(emulator),
         *("--log-level", "info"),
         *("--runtime-interface-emulator-address", f"127.0.0.1:{gateway}"),
         *("--runtime-api-address", f"127.0.0.1:{runtime}"),

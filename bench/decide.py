@@ -14,11 +14,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 from policy_engine.beta import tail_ppm
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.receipt import receipt_body, reply, seal
-from policy_engine.replay import Replayer, replay
+from policy_engine.replay import PolicyStore, Replayer, replay
 from policy_engine.snapshot import Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums
 from policy_engine.table import Table, compile_table
@@ -72,9 +73,9 @@ def world(arms: int) -> tuple[Policy, Catalog, Snapshot, list[RouteRequest]]:
 
 
 def row(envelope: Envelope, arm: str, chance: random.Random) -> CellRow:
-    record = {"token": "t" * 20, "hop": 0, "arm": arm, "input_tokens": 300, "output_tokens": 80, "latency_ms": 700}
+    told: dict[str, Any] = {"hop": 0, "arm": arm, "input_tokens": 300, "output_tokens": 80, "latency_ms": 700}
     parts = [
-        outcome_sums(TelemetryRecord(**record, outcome="ok" if chance.random() < 0.93 else "wrong"), NOW)
+        outcome_sums(TelemetryRecord("t" * 20, **told, outcome="ok" if chance.random() < 0.93 else "wrong"), NOW)
         for _ in range(chance.randint(5, 60))
     ]
     return CellRow(cluster_id(envelope), envelope.task_type, arm, 0, epoch_of(NOW), merge_sums(parts))
@@ -139,7 +140,7 @@ def measured(arms: int) -> list[tuple[str, float]]:
             decide(request, Table(policy, catalog, {}), snapshot, now)
 
     lines = [seal(receipt_body(r, decide(r, table, snapshot, now), snapshot)) for r, now in pairs]
-    store = {table.policy_fingerprint: (policy, {})}
+    store: PolicyStore = {table.policy_fingerprint: (policy, {})}
 
     def replayed() -> None:
         replayer = Replayer(store)

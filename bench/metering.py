@@ -69,6 +69,7 @@ class Metered:
         self._requests = 0
         self._function = ""
         self._away_s = self._left_s = 0.0
+        self._asks: list[tuple[str, Any]] = []
         # An update bills the item as it then is; items only grow, so their size at the end is billed for every update.
         self._updated: Counter[tuple[str, str, str, int]] = Counter()
 
@@ -80,7 +81,7 @@ class Metered:
             started.enter_context(itemwise_transactions())
             started.enter_context(fresh_functions())
             self.resources = Resources(template)
-            self._execution = Execution(template, self.resources.variables)
+            self._execution = Execution(template, self.resources.variables, self._asked)
             # Here and not above: the handlers' own copies, which `fresh_functions` has just imported.
             from functions.stores import clients
             from functions.stores.registry import Registry
@@ -161,6 +162,15 @@ class Metered:
             units["sqs requests"] += -(-received // CHUNK) + 1
         return len(batch)
 
+    def _asked(self, function: str, event: Any) -> None:
+        self._asks.append((function, event))
+
+    def _catch_up(self) -> None:
+        """Functions that others handed an event to, counted apart from those that a schedule runs."""
+        while self._asks:
+            function, event = self._asks.pop(0)
+            self._call(function, event, f"{function}, asked for")
+
     def _queue(self, function: str) -> str:
         return self.resources.name(self.sources[function].queue)
 
@@ -168,9 +178,9 @@ class Metered:
         self._requests += 1
         return f"{self._requests:08x}-0000-4000-8000-000000000000"
 
-    def _call(self, function: str, event: Mapping[str, Any]) -> Any:
-        self._function, self._away_s = function, 0.0
-        used = self.used[function]
+    def _call(self, function: str, event: Mapping[str, Any], account: str | None = None) -> Any:
+        self._function, self._away_s = account or function, 0.0
+        used = self.used[self._function]
         written = self._out.tell()
         with redirect_stdout(self._out):
             start = time.process_time()
@@ -185,11 +195,12 @@ class Metered:
             self.metrics |= _metrics(json.loads(line))
         self._out.seek(0)
         self._out.truncate()
+        self._catch_up()
         return answer
 
     def _sent(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
         self._left_s = time.process_time()
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         used = self.used[self._function]
         used.calls[f"{service}.{operation}"] += 1
         if service == "sqs":
@@ -223,7 +234,8 @@ class Metered:
         # moto answers whatever looks like AWS as well; the first answer counts, and moto's queues get slow when deep.
         request.url = "http://queue.invalid/"
         headers = {"Content-Type": "application/x-amz-json-1.0"}
-        return AWSResponse(request.url, 200, headers, Response(json.dumps(answer).encode()))
+        body = Response(json.dumps(answer).encode())
+        return AWSResponse(request.url, 200, headers, body)  # type: ignore[arg-type]  # any mapping will do
 
     def _written(self, operation: str, document: Mapping[str, Any], used: Usage) -> None:
         writes: Sequence[Mapping[str, Any]] = document.get("TransactItems", ())

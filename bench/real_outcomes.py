@@ -82,7 +82,8 @@ def judged(summaries: list[dict[str, Any]]) -> bool:
 
 
 def fewest_outcomes(summary: dict[str, Any]) -> int:
-    return min(summary["outcomes_by_arm"].get(arm, 0) for arm in summary["singles"])
+    by_arm: dict[str, int] = summary["outcomes_by_arm"]
+    return min(by_arm.get(arm, 0) for arm in summary["singles"])
 
 
 if __name__ == "__main__":

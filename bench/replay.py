@@ -18,6 +18,7 @@ from decide import NOW, world
 from policy_cli.replaying import replay_files
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.receipt import receipt_body, seal
+from policy_engine.replay import PolicyStore
 from policy_engine.snapshot import Snapshot, snapshot_document, snapshot_from_document
 from policy_engine.table import compile_table
 
@@ -25,7 +26,7 @@ RECEIPTS = 20_000
 TARGET = 10_000
 
 
-def stream(arms: int, per_snapshot: int) -> tuple[list[str], dict]:
+def stream(arms: int, per_snapshot: int) -> tuple[list[str], PolicyStore]:
     """Sealed lines in order of time, and the store of their one policy."""
     policy, catalog, snapshot, requests = world(arms)
     table = compile_table(policy, catalog)
@@ -33,8 +34,8 @@ def stream(arms: int, per_snapshot: int) -> tuple[list[str], dict]:
     for number in range(RECEIPTS):
         if number % per_snapshot == 0:
             snapshot = later(snapshot, number)
-        fields = {"session": f"s{number // 3}", "idempotency_key": f"call-{number}"}
-        request = replace(requests[number % len(requests)], **fields)
+        asked = requests[number % len(requests)]
+        request = replace(asked, session=f"s{number // 3}", idempotency_key=f"call-{number}")
         now = Circumstances("acme", decision_id_for(NOW + number, b"%d" % number), NOW + number)
         lines.append(seal(receipt_body(request, decide(request, table, snapshot, now), snapshot)))
     return lines, {table.policy_fingerprint: (policy, {})}

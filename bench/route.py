@@ -59,7 +59,7 @@ class Stores:
         return Credential("bench", True, SECRET)
 
     def pointer(self, _tenant: str) -> Pointer:
-        return Pointer(1, "blob")
+        return Pointer(1, "blob", 0)
 
     def fetch(self, _tenant: str, _pointer: Pointer) -> RouteState:
         return self.state
@@ -98,7 +98,7 @@ def warm_handler() -> list[float]:
         {"bench/route": alias_of(compiled.fingerprint)},
     )
     stores: Any = Stores(state)
-    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), state_max_age_ms=30_000)
+    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), state_max_age_ms=15_000)
     events = [event(number) for number in range(REQUESTS)]
     times = []
     with redirect_stdout(io.StringIO()):

@@ -46,11 +46,11 @@ class Load:
         """Environments busy on average; a Function URL's environment also takes at most ten requests a second."""
         counts = self._functions[function]
         invocations = counts["invocations"] / 1e6 * self.rate
-        return max(self.terms["duration_s"][function] * invocations, invocations / REQUESTS_PER_ENVIRONMENT)
+        return float(max(self.terms["duration_s"][function] * invocations, invocations / REQUESTS_PER_ENVIRONMENT))
 
     def consumers(self, function: str) -> float:
         """Environments that a queue's consumer needs with full batches."""
-        return self.rate * self.terms["consumer_s"][function]
+        return float(self.rate * self.terms["consumer_s"][function])
 
     @property
     def hottest(self) -> float:
@@ -60,17 +60,18 @@ class Load:
     @property
     def in_flight(self) -> float:
         """Receipts that were handed to a batch, waiting for it to fill or being filed."""
-        filled_s = min(self.terms["record_window_s"], self.terms["record_messages"] / self.rate)
-        return self.rate * (filled_s + filled_s * self.rate * self.terms["consumer_s"]["RecordFunction"])
+        filled_s: float = min(self.terms["record_window_s"], self.terms["record_messages"] / self.rate)
+        return self.rate * (filled_s + filled_s * self.consumers("RecordFunction"))
 
     @property
     def objects_a_day(self) -> float:
         """Two objects, receipts and outcomes, for every batch of the records queue."""
-        batch = min(self.rate * self.terms["record_window_s"], self.terms["record_messages"])
+        batch: float = min(self.rate * self.terms["record_window_s"], self.terms["record_messages"])
         return 2 * self.rate / batch * DAY_S
 
     def bytes_a_day(self, unit: str) -> float:
-        return sum(counts["units"].get(unit, 0) for counts in self._functions.values()) / 1e6 * self.rate * DAY_S
+        units: float = sum(counts["units"].get(unit, 0) for counts in self._functions.values())
+        return units / 1e6 * self.rate * DAY_S
 
     @property
     def usd_a_million(self) -> float:
@@ -84,7 +85,7 @@ class Load:
         units = 1e6 * self.learned["write_units"] + other
         puts = bill["S3: PUTs"]
         objects = self.objects_a_day / DAY_S / self.rate * 1e6
-        return fixed + units * per_unit + objects * puts.usd / puts.quantity
+        return float(fixed + units * per_unit + objects * puts.usd / puts.quantity)
 
 
 def tables(profile: Mapping[str, Any], terms: Mapping[str, Any]) -> Iterator[str]:

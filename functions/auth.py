@@ -7,15 +7,15 @@ with an HMAC key of the registry. No header and no field of the body names a ten
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from functions.caching import Recent
 from functions.function_url import Request
 from functions.stores.backups import CREDENTIALS_LIMIT_MS, Backups
 from functions.stores.errors import StoreError
 from functions.stores.registry import Credential, CredentialKind, Registry, iam_principal
-from policy_engine.signing import WINDOW_MS, SignatureError, signature_from_headers, verify_signature
+from policy_engine.signing import BAD_SIGNATURE, WINDOW_MS, SignatureError, signature_from_headers, verify_signature
 from policy_engine.wire import RequestError
+from policy_lang.frozen import frozen
 
 __all__ = ["CREDENTIAL_MAX_AGE_MS", "Authenticator"]
 
@@ -24,7 +24,7 @@ CREDENTIAL_MAX_AGE_MS = 5 * 60 * 1000
 _HELD_CREDENTIALS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     credential: Credential
     read_ms: int
@@ -88,7 +88,7 @@ class Authenticator:
         except SignatureError as problem:
             raise RequestError(401, problem.code, str(problem)) from None
         if credential is None or not secret:
-            raise RequestError(401, "bad_signature", "the signature does not match the request")
+            raise RequestError(401, "bad_signature", BAD_SIGNATURE)
         return credential
 
     def _credential(self, kind: CredentialKind, name: str, now_ms: int) -> Credential | None:

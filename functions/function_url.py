@@ -9,20 +9,21 @@ import json
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Any
 
 from functions.observability import observe
 from functions.stores.errors import StoreError
 from policy_engine.wire import RequestError
+from policy_lang.frozen import frozen
 
 __all__ = ["Reply", "Request", "json_reply", "refusal", "request_from_event", "serve"]
 
 Event = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One HTTP request. `principal` is the ARN that AWS verified, None on an endpoint without IAM authorization.
 
@@ -38,7 +39,7 @@ class Request:
     principal: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What goes back, and what the one record of the request says about it."""
 

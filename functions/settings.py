@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import TypeVar
+
+from policy_lang.frozen import frozen
 
 __all__ = [
     "IngestSettings",
@@ -27,47 +29,50 @@ class SettingsError(RuntimeError):
     """The function is deployed without something it needs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteSettings:
     state_table: str
     ledger_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
-    state_max_age_ms: int = 30_000
+    state_max_age_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IngestSettings:
     state_table: str
     ledger_table: str
     telemetry_queue_url: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LearnSettings:
     statistics_table: str
     records_queue_url: str
     telemetry_dead_letter_queue_url: str
     signing_secret_arn: str
+    watch_function_arn: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordSettings:
     records_bucket: str
     records_dead_letter_queue_url: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishSettings:
     state_table: str
     state_bucket: str
     signing_secret_arn: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchSettings:
-    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many."""
+    """`watch_workers`: tenants looked at side by side. The SDK keeps ten connections to a service: at most so many.
+    `snapshot_period_ms`: least age of a snapshot that a busy tenant gets another one for.
+    """
 
     state_table: str
     ledger_table: str
@@ -76,6 +81,7 @@ class WatchSettings:
     records_queue_url: str
     signing_secret_arn: str
     watch_workers: int
+    snapshot_period_ms: int
 
 
 Settings = TypeVar(

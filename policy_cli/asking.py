@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from policy_lang.analysis.space import Call
     from policy_lang.ir import Policy
 
-__all__ = ["call_of", "call_options", "request_of", "tell_task"]
+__all__ = ["call_of", "call_options", "is_of", "request_of", "tell_task"]
 
 _SIZE = click.IntRange(0)
 _ATTRIBUTES = ("org", "team", "product")
@@ -126,7 +126,7 @@ def _arm(text: str) -> str:
     from policy_lang.catalog import default_catalog
     from policy_lang.diagnostics import did_you_mean
 
-    if _is(text, ir.Arm):
+    if is_of(text, ir.Arm):
         return text
     catalog = default_catalog()
     if (arm := catalog.resolve(text)) is not None:
@@ -141,13 +141,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise click.UsageError(f"`--attribute {text}` is not NAME=VALUE, such as plan=free")
     for word in (name, value):
-        if not _is(word, ir.Name):
+        if not is_of(word, ir.Name):
             accepted = "a name: lower-case letters, digits, `-` and `_`, a letter first, at most 48"
             raise click.UsageError(f"`{word}` in `--attribute {text}` is not {accepted}")
     return name, value
 
 
-def _is(text: str, kind: object) -> bool:
+def is_of(text: str, kind: object) -> bool:
     """Whether a text is what a field of the IR of this kind may hold."""
     (held,) = (part for part in get_args(kind) if isinstance(part, ir.Text))
     return len(text) <= held.longest and re.fullmatch(held.pattern, text) is not None

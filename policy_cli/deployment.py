@@ -7,7 +7,7 @@ other.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,13 +32,15 @@ class Deployment:
 
     def client(self, service: str) -> Any:
         """A low-level client, made once."""
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, NoRegionError
 
         if service not in self._clients:
             try:
                 self._clients[service] = self._session.create_client(service, region_name=self._region)
+            except NoRegionError:
+                raise ToolError("no region is named: give --region, AWS_REGION or a profile that has one") from None
             except BotoCoreError as problem:
-                raise ToolError(f"{problem}; name a region with --region or AWS_REGION") from None
+                raise ToolError(str(problem)) from None
         return self._clients[service]
 
     def name(self, logical: str) -> str:
@@ -46,6 +48,17 @@ class Deployment:
         if logical not in self._names:
             raise ToolError(f"the stack `{self.stack}` has no `{logical}`; was it deployed from this template?")
         return self._names[logical]
+
+    def tenants(self, named: Sequence[str] = ()) -> list[str]:
+        """Those of `named`, or all that are enrolled where none is; ToolError for a stranger."""
+        from functions.stores.registry import Registry
+
+        with self.reaching("the tenants of"):
+            enrolled = Registry(self.client("dynamodb"), self.name("StateTable")).tenants()
+        if strangers := [tenant for tenant in named if tenant not in enrolled]:
+            known = f"it has {', '.join(enrolled)}" if enrolled else "it has none"
+            raise ToolError(f"no tenant `{strangers[0]}` is enrolled in {self.stack}; {known}")
+        return list(dict.fromkeys(named)) or enrolled
 
     def _resources(self) -> dict[str, str]:
         with self.reaching("the stack"):
@@ -56,7 +69,7 @@ class Deployment:
     @contextmanager
     def reaching(self, what: str) -> Iterator[None]:
         """Turn what AWS answers, or fails to, into a ToolError."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         from functions.stores.errors import StoreError
 
@@ -66,6 +79,9 @@ class Deployment:
             raise ToolError(f"{problem} ({problem.cause})") from None
         except ClientError as problem:
             raise ToolError(f"{what} `{self.stack}`: {problem.response['Error']['Message']}") from None
+        except NoCredentialsError:
+            keys = "AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY"
+            raise ToolError(f"no AWS credentials: give --profile or AWS_PROFILE, or set {keys}") from None
         except BotoCoreError as problem:
             raise ToolError(f"{what} `{self.stack}`: {problem}") from None
 

@@ -12,6 +12,8 @@ __all__ = ["explain_absence", "explain_receipt", "explain_reply"]
 
 Document = Mapping[str, Any]
 _MOST_COLUMNS = 52
+# As the engine names it; a gate of this name has a line.
+_NOT_ASKED = "candidates of the request"
 _ROLES = {
     "pick": "the best arm by the route's `pick`",
     "explore": "drawn to learn more about it",
@@ -70,7 +72,7 @@ def explain_absence(arm: str, route: str, obstacles: Sequence[Document]) -> str:
     lines = [f"{arm} cannot serve this call, by route {route}"]
     for found in obstacles:
         where = f" (line {found['line']})" if found["line"] else ""
-        unknown = f", {' and '.join(found['unknown'])} unknown" if found["unknown"] else ""
+        unknown = "".join(f", {operand(name, None)}" for name in found["unknown"])
         lines += [f"- {_OBSTACLES[found['kind']].format(found['rule'])}{where}{unknown}", f"  {found['help']}"]
     return "\n".join(lines)
 
@@ -111,7 +113,7 @@ def _budget(verdict: Document) -> Iterator[str]:
 
 def _outcome(decision: Document) -> Iterator[str]:
     line = f" (line {decision['route_line']})" if "route_line" in decision else ""
-    yield f"route     {decision['route']}{line}, the first whose condition holds"
+    yield f"route     {decision['route']}{line}, the first that takes this call"
     if decision["status"] == "no_candidates":
         yield "result    no_candidates: every candidate and every fallback fails a gate"
         return
@@ -124,7 +126,7 @@ def _outcome(decision: Document) -> Iterator[str]:
     yield f"floor     {_floor(decision)}"
     how = "explored" if decision["explored"] else "not explored"
     yield f"chance    {how}; this plan is drawn in {percent(decision['propensity_ppm'])} of such calls"
-    yield f"cost      {_cost(decision['expected_cost_nanodollars'], decision['baseline'])}"
+    yield f"cost      {_cost(decision)}"
     for number, step in enumerate(decision["plan"], 1):
         state = "" if step["floor"] == "none" else f", floor {step['floor']}"
         yield f"{'plan' if number == 1 else '':8}{number:2}. {step['arm']}: {step['role']}{state}"
@@ -136,12 +138,17 @@ def _floor(row: Document) -> str:
     return f"{row['floor']}, holds with a probability of {percent(row['confidence_ppm'])}"
 
 
-def _cost(expected: int, baseline: Document) -> str:
+def _cost(decision: Document) -> str:
+    expected, baseline = decision["expected_cost_nanodollars"], decision["baseline"]
     usual = baseline["cost_nanodollars"]
     if not usual:
         return f"{dollars(expected)} expected"
+    if decision["arm"] == baseline["arm"]:
+        return f"{dollars(expected)} expected of the baseline itself"
     change = 1_000_000 - expected * 1_000_000 // usual
-    share = f"{percent(change)} less" if change >= 0 else f"{percent(-change)} more"
+    if percent(abs(change)) == percent(0):
+        return f"{dollars(expected)} expected, as much as {baseline['arm']}"
+    share = f"{percent(change)} less" if change > 0 else f"{percent(-change)} more"
     return f"{dollars(expected)} expected, {share} than {baseline['arm']} at {dollars(usual)}"
 
 
@@ -172,8 +179,10 @@ def _reason(reason: Document) -> str:
     line = f" (line {reason['line']})" if "line" in reason else ""
     if reason["verdict"] == "absent":
         return "- the catalog does not hold it"
+    if reason["rule"] == _NOT_ASKED and "line" not in reason:
+        return "- the request asks for other candidates"
     facts = ", ".join(operand(name, reason["operands"][name]) for name in sorted(reason["operands"]))
-    why = "cannot be evaluated, so it fails" if reason["verdict"] == "unknown" else "not met"
+    why = "cannot be evaluated, so it fails" if reason["verdict"] == "unknown" else "fails"
     return f'- "{reason["rule"]}"{line} {why}' + (f": {facts}" if facts else "")
 
 

@@ -1,12 +1,13 @@
 """A made-up past: outcomes by shape and arm as JSON rows, turned into the snapshot they would have left behind.
 
 `[{"envelope": {...}, "arms": {"anthropic/claude-haiku-4-5": {"calls": 400, "ok": 396, "input_tokens": 300,
-"output_tokens": 20, "latency_ms": 700, "ttft_ms": 300, "quality": 0.93}}}]`; `quality`, tokens and times may be absent.
+"output_tokens": 20, "latency_ms": 700, "ttft_ms": 300, "quality": 0.93}}}]`; `quality`, tokens and times may be absent,
+`cached_read_tokens` and `cached_write_tokens` be there as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from policy_engine.snapshot import Snapshot, build_snapshot
@@ -16,7 +17,16 @@ from policy_lang.envelope import EnvelopeError, cluster_id, envelope_from_wire
 
 __all__ = ["HistoryError", "snapshot_of_history"]
 
-_FIELDS = ("input_tokens", "output_tokens", "latency_ms", "ttft_ms", "quality")
+_ROW = '{"envelope": {...}, "arms": {"provider/model": {"calls": 400, "ok": 396}}}'
+_FIELDS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_read_tokens",
+    "cached_write_tokens",
+    "latency_ms",
+    "ttft_ms",
+    "quality",
+)
 
 
 class HistoryError(ValueError):
@@ -25,27 +35,28 @@ class HistoryError(ValueError):
 
 def snapshot_of_history(document: Any, now_ms: int) -> Snapshot:
     """The snapshot at `now_ms` of calls that were all made then, so that nothing has decayed."""
-    try:
-        rows = [row for number, entry in enumerate(document) for row in _rows(entry, number, now_ms)]
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise HistoryError(f"a history is rows of `envelope` and `arms`: {problem!r}") from None
-    return build_snapshot(rows, now_ms)
+    if not isinstance(document, list):
+        raise HistoryError(f"a history is an array of rows such as {_ROW}")
+    return build_snapshot(
+        [row for number, entry in enumerate(document) for row in _rows(entry, number, now_ms)], now_ms
+    )
 
 
-def _rows(entry: Mapping[str, Any], number: int, now_ms: int) -> Iterator[CellRow]:
+def _rows(entry: Any, number: int, now_ms: int) -> Iterator[CellRow]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("arms"), dict) or "envelope" not in entry:
+        raise HistoryError(f"row {number}: a row is such as {_ROW}")
     try:
         envelope = envelope_from_wire(entry["envelope"])
         for arm, seen in entry["arms"].items():
-            sums = _sums(arm, seen, now_ms)
-            yield CellRow(cluster_id(envelope), envelope.task_type, arm, 0, epoch_of(now_ms), sums)
-    except (EnvelopeError, RequestError) as problem:
+            yield CellRow(cluster_id(envelope), envelope.task_type, arm, 0, epoch_of(now_ms), _sums(arm, seen, now_ms))
+    except (EnvelopeError, RequestError, HistoryError) as problem:
         raise HistoryError(f"row {number}: {problem}") from None
 
 
-def _sums(arm: str, seen: Mapping[str, Any], now_ms: int) -> Sums:
-    calls, ok = seen["calls"], seen["ok"]
-    if not 0 <= ok <= calls:
-        raise HistoryError(f"`{arm}`: `ok` must lie between 0 and `calls`")
+def _sums(arm: str, seen: Any, now_ms: int) -> Sums:
+    ok, calls = (seen.get(name) for name in ("ok", "calls")) if isinstance(seen, dict) else (None, None)
+    if type(ok) is not int or type(calls) is not int or not 0 <= ok <= calls:
+        raise HistoryError(f"`{arm}` has whole numbers `calls` and `ok`, and `ok` lies between 0 and `calls`")
     known = {name: seen[name] for name in _FIELDS if name in seen}
     parts = []
     for outcome, times in (("ok", ok), ("wrong", calls - ok)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -36,6 +37,7 @@ COMMANDS = {
     "alias": ("policy_cli.commands.alias", "alias", "Lead a policy's name to published versions by weight."),
     "rollback": ("policy_cli.commands.alias", "rollback", "Lead a policy's name back to where it led before."),
     "route": ("policy_cli.commands.route", "route", "Ask the service which model serves a call."),
+    "receipts": ("policy_cli.commands.receipts", "receipts", "Copy what a stack decided into a folder of files."),
     "replay": ("policy_cli.commands.replay", "replay", "Decide again on stored receipts and compare the bytes."),
     "price": ("policy_cli.commands.price", "price", "Say what stored decisions cost at the prices of another day."),
     "doctor": (
@@ -67,6 +69,18 @@ class LazyGroup(click.Group):
             advice = "install the tools with `pip install 'pointsman[dev]'`"
             raise ToolError(f"`pointsman {cmd_name}` needs the package `{missing.name}`: {advice}") from missing
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "`pointsman --help` lists the commands"
+            ctx.fail(f"no command `{args[0]}`; {hint}")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
@@ -97,10 +111,13 @@ def main() -> None:
         # Whoever read the output has seen enough; keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
-    except Exception:  # noqa: BLE001 - loud as ever, but not with 1, which means findings
-        import traceback
+    except Exception as problem:  # noqa: BLE001 - loud as ever, but not with 1, which means findings
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            click.echo(f"error: cannot write: {problem.strerror}", err=True)
+        else:
+            import traceback
 
-        traceback.print_exc()
+            traceback.print_exc()
         sys.exit(FAILED)
 
 

@@ -107,7 +107,7 @@ def _price_receipt(
     estimates = {
         row["arm"]: estimate_from_row(row["estimate"]) for row in (*receipt["candidates"], receipt["baseline"])
     }
-    served = [step["arm"] for step in made["plan"] if step["role"] == "cascade"] or [made["arm"]]
+    served = [made["arm"], *(step["arm"] for step in made["plan"][1:] if step["role"] == "cascade")]
 
     def costs(arms: list[str]) -> list[int]:
         return [call_cost(prices[arm], expected_usage(envelope, estimates[arm]), batch=batch) for arm in arms]

@@ -13,7 +13,7 @@ from policy_engine.replay import PolicyStore
 from policy_lang.admission import policy_from_document
 from policy_lang.ir import Policy
 
-__all__ = ["ReceiptFileError", "policies_beside", "receipt_files", "receipt_lines"]
+__all__ = ["ReceiptFileError", "ids_in", "policies_beside", "receipt_files", "receipt_lines"]
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json")
@@ -48,6 +48,20 @@ def receipt_lines(path: Path) -> Iterator[str]:
                     yield line.decode("utf-8", "replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error) as problem:
         raise ReceiptFileError(f"cannot read `{path}`: {problem}") from None
+
+
+def ids_in(path: Path, what: str, pattern: str = r"[0-9a-f]{32}") -> set[str]:
+    """The ids in a file, apart by white space. ReceiptFileError names the first that is none, and the file.
+
+    what: one id in words; pattern: what all of it matches, the id of a decision unless told otherwise.
+    """
+    try:
+        found = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ReceiptFileError(f"cannot read `{path}`: {problem}") from None
+    if other := next((word for word in found if not re.fullmatch(pattern, word)), None):
+        raise ReceiptFileError(f"`{path}` holds `{other[:40]}`, which is no {what}")
+    return set(found)
 
 
 def policies_beside(names: list[Path], extra: Path | None) -> PolicyStore:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from policy_cli.local import NOW_MS, decide_locally
@@ -14,15 +13,16 @@ from policy_lang.catalog import Catalog
 from policy_lang.compiler import Compilation
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.envelope import Envelope, build_envelope, cluster_id, envelope_to_wire
+from policy_lang.frozen import frozen
 from policy_lang.judging import Observed, judge
 from policy_lang.testing import Evidence, PolicyTest
 
 __all__ = ["Rehearsed", "rehearse", "snapshot_of_evidence"]
 
-_FIGURES = {name: Estimate.__slots__.index(name) for name in ("latency_p95_ms", "ttft_p95_ms")}
+_FIGURES = {name: Estimate.__match_args__.index(name) for name in ("latency_p95_ms", "ttft_p95_ms")}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rehearsed:
     """One test and what of it failed."""
 

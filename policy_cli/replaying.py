@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from policy_cli.receipts import ReceiptFileError, policies_beside, receipt_files, receipt_lines
+from policy_cli.receipts import ReceiptFileError, ids_in, policies_beside, receipt_files, receipt_lines
 from policy_engine.replay import PolicyStore, Replayer
+from policy_lang.frozen import frozen
 
 __all__ = ["Replayed", "Unequal", "replay_files"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unequal:
     """A line that was not reproduced. `decision_id` is None where it can no longer be read; `line` counts from 1."""
 
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> int:
     names, policies, expected = _options(arguments)
     try:
         files = receipt_files(names)
-        due = expected.read_text().split() if expected else []
+        due = ids_in(expected, "decision id of 32 hexadecimal digits") if expected else ()
         result = replay_files(files, policies_beside(names, policies), due)
     except (ReceiptFileError, OSError) as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - the pipe to the parent process

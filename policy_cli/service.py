@@ -5,30 +5,40 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from policy_cli.exits import ToolError
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_client import Credentials
 
-__all__ = ["Service", "service_options"]
+__all__ = ["Service", "policy_name", "refusal", "service_options"]
+
+#: Error code -> what somebody at a command line can do about it.
+_REMEDIES = {
+    "bad_signature": "POINTSMAN_KEY and POINTSMAN_SECRET are a pair, as `pointsman tenant add` printed it",
+    "no_history": "`--to FINGERPRINT` leads it to any version ever published",
+    "stale_timestamp": "set the clock of this machine",
+    "unknown_policy": "`pointsman publish FILE` publishes one",
+    "unknown_tenant": "`pointsman tenant add NAME --principal ARN` enrols one",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """Where requests go and who signs them."""
 
     url: str
     credentials: Credentials
 
-    def post(self, path: str, document: Any) -> tuple[int, Any]:
+    def post(self, path: str, document: Any) -> tuple[int, dict[str, Any]]:
         """Status and parsed reply of one POST. ToolError when there is no answer, or none of the service's."""
         from http.client import HTTPException
+        from ssl import SSLError
 
         from policy_client.transport import Transport
 
@@ -40,13 +50,39 @@ class Service:
         headers = self.credentials.headers(transport.origin, whole_path, body, time.time_ns() // 1_000_000)
         try:
             status, content = transport.post(whole_path, body, headers)
-            return status, json.loads(content)
+            reply = json.loads(content)
+        except SSLError as problem:
+            raise ToolError(
+                f"no answer from {self.url}: {problem}; an address without TLS begins with http://"
+            ) from None
         except (OSError, HTTPException) as problem:
             raise ToolError(f"no answer from {self.url}: {problem}") from None
         except ValueError:
-            raise ToolError(f"{self.url} answered {status} with something other than JSON") from None
+            reply = None
         finally:
             transport.close()
+        if not isinstance(reply, dict):
+            raise ToolError(f"{self.url} answered {status} with something other than a JSON object")
+        return status, reply
+
+
+def refusal(status: int, reply: Mapping[str, Any]) -> ToolError:
+    """What the service answered in place of a result, with what to do about it."""
+    found = reply.get("error", reply)
+    code, message = found.get("code", status), found.get("message") or found.get("Message") or reply
+    remedy = _REMEDIES.get(code)
+    return ToolError(f"{code}: {message}" + (f"; {remedy}" if remedy else ""))
+
+
+def policy_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Check an argument that names a policy."""
+    from policy_cli.asking import is_of
+    from policy_lang.ir import PolicyName
+
+    if not is_of(name, PolicyName):
+        accepted = "lower-case letters, digits, `-` and `_`, parted by `/`, as in team/name"
+        raise click.BadParameter(f"`{name}` is no policy's name: {accepted}")
+    return name
 
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -87,19 +87,24 @@ def _records(path: Path) -> Iterable[Mapping[str, Any]]:
         raise ToolError(f"cannot read `{path}`: {problem}") from None
     if path.suffix == ".csv":
         return csv.DictReader(text.splitlines())
+    return [_record(line, f"`{path}` line {n}") for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _record(line: str, where: str) -> Mapping[str, Any]:
     try:
-        found = [parse_json(line) for line in text.splitlines() if line.strip()]
+        found = parse_json(line)
     except ValueError as problem:
-        raise ToolError(f"`{path}` is not JSONL, and its name does not end in .csv: {problem}") from None
-    if not all(isinstance(row, dict) for row in found):
-        raise ToolError(f"`{path}`: every line is an object with {_accepted('task')}, {_accepted('tokens_in')}, ...")
+        raise ToolError(f"{where} is not JSON, and the file's name does not end in .csv: {problem}") from None
+    if not isinstance(found, dict):
+        raise ToolError(f"{where} must be an object with {_accepted('task')}, {_accepted('tokens_in')}, ...")
     return found
 
 
 def _field(row: Mapping[str, Any], field: str, where: str) -> Any:
     found = _optional(row, field)
     if found is None:
-        raise ToolError(f"{where} lacks {_accepted(field)}; it has {', '.join(f'`{name}`' for name in row if name)}")
+        given = ", ".join(f"`{name}`" for name in row if name)
+        raise ToolError(f"{where} lacks {_accepted(field)}; it has {given or 'no field'}")
     return found
 
 

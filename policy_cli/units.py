@@ -7,6 +7,7 @@ from policy_lang.vocabulary import FIELDS
 __all__ = ["dollars", "operand", "percent"]
 
 _NANO = 1_000_000_000
+_OF_MODELS = "model."
 
 
 def dollars(nanodollars: int) -> str:
@@ -22,10 +23,10 @@ def percent(ppm: int) -> str:
 
 
 def operand(field: str, value: str | int | bool | None) -> str:
-    """`field is value` with the unit of its kind; what the request leaves out is not given, other gaps are unknown."""
+    """`field is value` with the unit of its kind. What a request leaves out is not given, what a catalog, unknown."""
     spec = FIELDS.get(field)
     if value is None:
-        return f"{field} is {'not given' if spec and spec.scope == 'request' else 'unknown'}"
+        return f"{field} is {'unknown' if field.startswith(_OF_MODELS) else 'not given'}"
     if isinstance(value, bool):
         return f"{field} is {'true' if value else 'false'}"
     kind = spec.kind if spec else None

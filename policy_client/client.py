@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from policy_client.credentials import Credentials
-from policy_client.errors import NoCandidates, RouteError, RouteUnavailable
-from policy_client.reply import RouteReply, reply_from_wire
+from policy_client.errors import RouteError, RouteUnavailable
+from policy_client.reply import RouteReply, read_reply
+from policy_client.report import encoded_report
 from policy_client.sessions import Sessions
 from policy_client.telemetry import TelemetryQueue, TelemetryStats
 from policy_client.transport import Response, Transport
-from policy_engine.wire import MAX_RECEIPTS, MAX_RECEIPTS_BYTES, record_from_wire
+from policy_engine.wire import MAX_RECEIPTS, MAX_RECEIPTS_BYTES
 from policy_lang.envelope import Envelope, envelope_to_wire
 from policy_lang.vocabulary import Outcome
 
@@ -130,6 +131,8 @@ class Client:
             "idempotency_key": idempotency_key,
             "carry_receipt": self._carries or None,
         }
+        if not isinstance(envelope, Envelope):
+            raise TypeError("`envelope` must be an Envelope, as `build_envelope` makes it")
         asked = {name: value for name, value in given.items() if value is not None}
         asked["envelope"] = envelope_to_wire(envelope)
         if session is None or pin is not None:
@@ -155,33 +158,30 @@ class Client:
         finish_reason: str | None = None,
         empty_content: bool = False,
     ) -> bool:
-        """Queue what one hop came to; returns at once, never raises. False: not queued, `stats().last_error` says why.
+        """Queue what one hop came to; returns at once, never raises.
+
+        False: it was not queued. Why is logged by `policy_client` the first time and counted in `stats().reasons`.
 
         hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to
         be given in shadow, where what served is not what was decided. A quality that comes later is a record of its
         own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
         """
+        told = {
+            "outcome": outcome,
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "cached_read_tokens": cached_read_tokens,
+            "cached_write_tokens": cached_write_tokens,
+            "reasoning_tokens": reasoning_tokens,
+            "latency_ms": latency_ms,
+            "ttft_ms": ttft_ms,
+            "quality": quality,
+            "quality_slugs": quality_slugs or None,
+            "finish_reason": finish_reason,
+            "empty_content": empty_content or None,
+        }
         try:
-            given = {
-                "token": reply.token,
-                "hop": hop,
-                "arm": arm or _planned(reply, hop),
-                "outcome": outcome,
-                "input_tokens": input_tokens,
-                "output_tokens": output_tokens,
-                "cached_read_tokens": cached_read_tokens,
-                "cached_write_tokens": cached_write_tokens,
-                "reasoning_tokens": reasoning_tokens,
-                "latency_ms": latency_ms,
-                "ttft_ms": ttft_ms,
-                "quality": quality,
-                "quality_slugs": list(quality_slugs) or None,
-                "finish_reason": finish_reason,
-                "empty_content": empty_content or None,
-            }
-            record = {name: value for name, value in given.items() if value is not None}
-            record_from_wire(record)
-            return self._queue.put(json.dumps(record, separators=(",", ":")).encode())
+            return self._queue.put(encoded_report(reply, hop, arm, told))
         except Exception as problem:  # noqa: BLE001 - a report must never break the call it reports on
             return self._queue.reject(f"{type(problem).__name__}: {problem}")
 
@@ -234,7 +234,7 @@ class Client:
         except (OSError, HTTPException) as problem:
             raise RouteUnavailable(f"{type(problem).__name__}: {problem}".rstrip(": "), fallback) from problem
         self._carry(content)
-        return _read_reply(status, content)
+        return read_reply(status, content)
 
     def _post(self, transport: Transport, path: str, body: bytes) -> Response:
         whole_path = transport.prefix + path
@@ -254,25 +254,6 @@ class Client:
         self._queue.renew()
         self._receipts.renew()
         self._sessions.renew()
-
-
-def _planned(reply: RouteReply, hop: int) -> str | None:
-    if reply.mode == "shadow":
-        raise ValueError("the policy is in shadow: say with `arm` which one served")
-    return reply.plan[hop].arm if 0 <= hop < len(reply.plan) else None
-
-
-def _read_reply(status: int, content: bytes) -> RouteReply:
-    try:
-        document = json.loads(content)
-        if status == 200:
-            return reply_from_wire(document)
-        problem = document["error"]
-        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
-        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        excerpt = content[:200].decode(errors="replace")
-        raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None
 
 
 # INVARIANT: weak, so that a client nobody holds is not kept alive until the process ends.

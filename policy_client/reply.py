@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PlanStep", "RouteReply", "reply_from_wire"]
+from policy_client.errors import NoCandidates, RouteError
+from policy_lang.frozen import frozen
+
+__all__ = ["PlanStep", "RouteReply", "read_reply", "reply_from_wire"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlanStep:
     """One call the caller may make.
 
-    role: pick, explore, until_proven, pinned, cleared or fallback. floor: cleared, unproven, failed or none.
+    role: pick, explore, until_proven, pinned, cascade, direct, cleared or fallback. floor: cleared, unproven, failed or
+    none.
     """
 
     arm: str
@@ -23,7 +27,7 @@ class PlanStep:
     floor: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteReply:
     """A served decision. `plan[0]` is the chosen arm; costs in nano-dollars, shares in parts per million.
 
@@ -57,10 +61,24 @@ class RouteReply:
     document: Mapping[str, Any]
 
 
+def read_reply(status: int, content: bytes) -> RouteReply:
+    """The reply in an answer; RouteError or NoCandidates where the answer is a refusal, or none of the service's."""
+    try:
+        document = json.loads(content)
+        if status == 200:
+            return reply_from_wire(document)
+        problem = document["error"]
+        kind = NoCandidates if problem["code"] == "no_candidates" else RouteError
+        raise kind(str(problem["code"]), status, str(problem["message"]), problem)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        excerpt = content[:200].decode(errors="replace")
+        raise RouteError("malformed_reply", status, f"the answer is not one of the service's: {excerpt!r}") from None
+
+
 def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
     """Read a reply whose status is `served`; KeyError or TypeError where it is not one."""
     baseline = document["baseline"]
-    steps = (PlanStep(**{name: step[name] for name in PlanStep.__slots__}) for step in document["plan"])
+    steps = (PlanStep(**{name: step[name] for name in PlanStep.__match_args__}) for step in document["plan"])
     return RouteReply(
         **{name: document[name] for name in _PLAIN},
         plan=tuple(steps),
@@ -72,4 +90,4 @@ def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
 
 
 _DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "session_pin", "document")
-_PLAIN = tuple(name for name in RouteReply.__slots__ if name not in _DERIVED)
+_PLAIN = tuple(name for name in RouteReply.__match_args__ if name not in _DERIVED)

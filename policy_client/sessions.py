@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+
+from policy_lang.frozen import frozen
 
 __all__ = ["Sessions"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Turn:
     """Where a session stands: its pin, and the idempotency key of its latest turn with the pin that was sent then."""
 

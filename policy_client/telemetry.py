@@ -7,33 +7,41 @@ field are its identity), so a batch is sent again after any doubt.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
 from http.client import HTTPException
 from pathlib import Path
 from uuid import uuid4
 
 from policy_client.spool import claim_spool, write_spool
 from policy_engine.wire import MAX_TELEMETRY_BYTES, MAX_TELEMETRY_RECORDS
+from policy_lang.frozen import frozen
 
 __all__ = ["TelemetryQueue", "TelemetryStats"]
 
 Send = Callable[[bytes], tuple[int, bytes]]
 _RETRYABLE = frozenset((408, 429))
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
+# Reasons are few unless a service answers every batch in words of its own.
+_MOST_REASONS = 50
+_OTHER_REASON = "other reasons"
+
+_log = logging.getLogger("policy_client")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryStats:
     """Counters since the client was made; every record put in ends in exactly one of the last five.
 
     accepted: taken by the service. refused: the service would not take it, or not after every attempt. dropped: the
     oldest, when the queue was full. spilled: written to the spool file. pending: still here. `invalid` records were
-    never queued. `last_error` is the latest reason for a refusal or a retry.
+    never queued. `last_error` is the latest reason for a refusal or a retry; `reasons` says how many records each made
+    invalid, refused or spilled. The first record of each reason is logged as a warning of the logger `policy_client`.
     """
 
     queued: int = 0
@@ -45,6 +53,7 @@ class TelemetryStats:
     spilled: int = 0
     pending: int = 0
     last_error: str | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 class TelemetryQueue:
@@ -82,13 +91,13 @@ class TelemetryQueue:
         self._flushing = 0
         self._closed = False
         self._stats = TelemetryStats()
+        self._reasons: Counter[str] = Counter()
 
     def put(self, record: bytes) -> bool:
         """Queue one encoded record; False once closed. When full the oldest gives way."""
         with self._changed:
             if self._closed:
-                self._count(invalid=1, error="the client is closed")
-                return False
+                return self.reject("the client is closed")
             self._count(queued=1)
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
@@ -101,8 +110,7 @@ class TelemetryQueue:
 
     def reject(self, reason: str) -> bool:
         """Count a record that was not worth queueing."""
-        with self._changed:
-            self._count(invalid=1, error=reason)
+        self._blame("invalid", 1, reason)
         return False
 
     def flush(self, timeout: float) -> bool:
@@ -141,7 +149,7 @@ class TelemetryQueue:
     def stats(self) -> TelemetryStats:
         """A consistent copy of the counters."""
         with self._changed:
-            return replace(self._stats, pending=len(self._waiting) + len(self._in_flight))
+            return replace(self._stats, pending=len(self._waiting) + len(self._in_flight), reasons=dict(self._reasons))
 
     def _started(self) -> None:
         if self._thread is None:
@@ -217,8 +225,7 @@ class TelemetryQueue:
         elif status == 0 or status >= 500 or status in _RETRYABLE:
             self._give_up(batch, reason)
         else:
-            with self._changed:
-                self._count(refused=len(batch), error=reason)
+            self._blame("refused", len(batch), reason)
 
     def _wrapped(self, batch: list[bytes]) -> bytes:
         return self._envelope % {b"key": uuid4().hex.encode(), b"batch": b",".join(batch)}
@@ -234,12 +241,21 @@ class TelemetryQueue:
 
     def _give_up(self, records: list[bytes], reason: str) -> None:
         spilled = bool(records) and self._spill is not None and write_spool(self._spill, records)
+        if records:
+            self._blame("spilled" if spilled else "refused", len(records), reason)
         with self._changed:
-            if spilled:
-                self._count(spilled=len(records), error=reason)
-            elif records:
-                self._count(refused=len(records), error=reason)
             self._changed.notify_all()
+
+    def _blame(self, kind: str, records: int, reason: str) -> None:
+        """Count `records` under what became of them and under the reason, which is logged when it is new."""
+        with self._changed:
+            self._count(**{kind: records}, error=reason)
+            counted = reason if reason in self._reasons or len(self._reasons) < _MOST_REASONS else _OTHER_REASON
+            new = counted not in self._reasons
+            self._reasons[counted] += records
+        if new:
+            what = "not queued" if kind == "invalid" else kind
+            _log.warning("a record was %s: %s (more of these are only counted, in `stats().reasons`)", what, reason)
 
     def _count(self, *, error: str | None = None, **more: int) -> None:
         stats = self._stats

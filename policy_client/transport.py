@@ -25,10 +25,13 @@ class Transport:
     def __init__(self, url: str, *, connect_timeout: float, read_timeout: float) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"`{url}` must be an http(s) address such as https://abc.lambda-url.eu-central-1.on.aws")
+            raise _no_address(url)
+        try:
+            self._host, self._port = parts.hostname, parts.port
+        except ValueError:  # a port that is no number, or none there can be
+            raise _no_address(url) from None
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.prefix = parts.path.rstrip("/")
-        self._host, self._port = parts.hostname, parts.port
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeouts = connect_timeout, read_timeout
         self._idle: deque[http.client.HTTPConnection] = deque()
@@ -94,6 +97,10 @@ class Transport:
             if connection.sock is not None and not _readable(connection.sock.fileno()):
                 return connection
             connection.close()
+
+
+def _no_address(url: str) -> ValueError:
+    return ValueError(f"`{url}` must be an http(s) address such as https://abc.lambda-url.eu-central-1.on.aws")
 
 
 def _readable(descriptor: int) -> bool:

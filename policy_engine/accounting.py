@@ -16,20 +16,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from policy_engine.books import PLACES, Books, Kept, Pull, decided_ms
 from policy_engine.limits import catch_all
 from policy_engine.settlement import MarkerKey
 from policy_engine.statistics import Sums, epoch_of, merge_sums, outcome_sums, quality_sums
+from policy_lang.frozen import frozen
 
 __all__ = ["Finding", "Identity", "Witness", "balance"]
 
 _STATES = ("applied", "duplicate", "late", "rejected")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Witness:
     """What someone else knows of the tenant: ids from callers, logs, or a file. None where nobody was asked.
 
@@ -43,7 +43,7 @@ class Witness:
     unacknowledged: Collection[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """What breaks an identity. `code` is stable; `subject` is a decision, a record or a cell."""
 
@@ -53,7 +53,7 @@ class Finding:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """One equation: its sides as counts or nano-dollars by part, and what breaks it.
 

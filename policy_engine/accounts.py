@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from policy_engine.budgets import BudgetReading, covers
 from policy_engine.wire import RouteRequest, TelemetryRecord
-from policy_lang.ir import Budget, Route
+from policy_lang.ir import Policy, Route
 from policy_lang.vocabulary import OUTCOMES
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "Allowance",
     "Charge",
     "allowances",
+    "budgeted",
     "charges",
     "exploration",
+    "exploration_name",
     "explored_money",
     "read_key",
     "settled",
@@ -36,7 +38,9 @@ _UNITS = {sign: unit for unit, sign in _SIGNS.items()}
 
 
 class Account(NamedTuple):
-    """scope: that of a budget, `explore` (name: the route) or `requests`. name is None for the tenant as a whole."""
+    """scope: that of a budget, `explore` (name: policy and route, `acme/support/labelling`) or `requests`. name is None
+    for the tenant as a whole.
+    """
 
     scope: str
     name: str | None
@@ -76,21 +80,31 @@ class Allowance(NamedTuple):
 REQUESTS = Account("requests", None, "requests", "minute")
 
 
-def exploration(route: str) -> Account:
-    """The money that finding out more costs a route in a day."""
-    return Account("explore", route, "nanodollars", "day")
+def exploration(policy: str, route: str) -> Account:
+    """The money that finding out more costs a route of a policy in a day, whichever of its versions decides."""
+    return Account("explore", exploration_name(policy, route), "nanodollars", "day")
 
 
-def allowances(budgets: Sequence[Budget], request: RouteRequest, route: Route) -> tuple[Allowance, ...]:
-    """The budgets that cover a request, and the exploration money of the route it takes."""
-    found = [
-        Allowance(Account(budget.scope, budget.name, budget.unit, budget.period), budget.limit)
-        for budget in budgets
-        if covers(budget, request)
-    ]
+def exploration_name(policy: str, route: str) -> str:
+    """What that account is called; a route's name holds no `/`, so no two routes share one."""
+    return f"{policy}/{route}"
+
+
+def allowances(policy: Policy, request: RouteRequest, route: Route) -> tuple[Allowance, ...]:
+    """The budgets of a policy that cover a request, and the exploration money of the route it takes."""
+    found = budgeted(policy, request)
     if route.explore is not None and route.explore.daily_nanodollars is not None:
-        found.append(Allowance(exploration(route.name), route.explore.daily_nanodollars))
-    return tuple(found)
+        found += (Allowance(exploration(policy.name, route.name), route.explore.daily_nanodollars),)
+    return found
+
+
+def budgeted(policy: Policy, request: RouteRequest) -> tuple[Allowance, ...]:
+    """The budgets of a policy that cover a request."""
+    return tuple(
+        Allowance(Account(budget.scope, budget.name, budget.unit, budget.period), budget.limit)
+        for budget in policy.budgets
+        if covers(budget, request)
+    )
 
 
 def charges(
@@ -125,7 +139,9 @@ def settled(expected: Sequence[Charge], record: TelemetryRecord, cost_nanodollar
 
 
 def explored_money(taken: Mapping[str, int], settled: Mapping[str, int], now_ms: int) -> dict[str, int]:
-    """Nano-dollars that exploration has taken on the day of `now_ms`, by route; slices that nobody spent count."""
+    """Nano-dollars that exploration has taken on the day of `now_ms`, by the account's name; slices that nobody spent
+    count.
+    """
     found = {}
     for key, amount in taken.items():
         account, index = read_key(key)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.state import RouteState, watched_trials
+from policy_lang.frozen import frozen
 
 __all__ = ["STALE_MS", "Alert", "AlertKind", "alerts", "stale"]
 
@@ -18,7 +18,7 @@ AlertKind = Literal[
 STALE_MS = 5 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alert:
     """One event. `subject`: an arm, a policy's name, or the tenant."""
 

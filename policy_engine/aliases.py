@@ -34,15 +34,16 @@ def weighted(shares: Iterable[tuple[str, int]]) -> Alias:
     alias = tuple((fingerprint, share) for fingerprint, share in shares)
     if not 1 <= len(alias) <= MAX_SHARES or len({fingerprint for fingerprint, _ in alias}) != len(alias):
         raise AliasError(f"an alias leads to 1 to {MAX_SHARES} different fingerprints")
-    if not all(_FINGERPRINT.fullmatch(fingerprint) for fingerprint, _ in alias):
-        raise AliasError(
-            "a fingerprint is 64 hexadecimal digits in lower case; its first eight do if the alias's history lists it"
-        )
-    if any(share <= 0 for _, share in alias) or (total := sum(share for _, share in alias)) != PPM:
-        raise AliasError(
-            f"shares are positive and add up to {PPM} (100 %)"
-            + (f", not to {total}" if all(share > 0 for _, share in alias) else "")
-        )
+    for fingerprint, share in alias:
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            raise AliasError(
+                f"`{fingerprint[:64]}` is no fingerprint: 64 hexadecimal digits in lower case; the first eight do for "
+                "one that the alias's history lists"
+            )
+        if share <= 0:
+            raise AliasError(f"a share is more than 0 %, not {_percent(share)}")
+    if (total := sum(share for _, share in alias)) != PPM:
+        raise AliasError(f"shares add up to 100 % ({PPM} parts per million), not to {_percent(total)}")
     return alias
 
 
@@ -60,3 +61,7 @@ def drawn(alias: Alias, name: str, request: RouteRequest, decision_id: str) -> t
             return fingerprint, share
         left -= share
     raise AssertionError("INVARIANT: the shares of an alias sum to 1,000,000")
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm / 10_000:g} %"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from policy_engine.receipt import ReceiptError, open_sealed
@@ -19,6 +19,7 @@ from policy_engine.statistics import CellRow
 from policy_engine.token import TokenArm, priced_arm
 from policy_engine.wire import TelemetryRecord
 from policy_lang.catalog import CatalogError, model_from_document
+from policy_lang.frozen import frozen
 
 __all__ = ["PLACES", "Books", "Kept", "Place", "Pull", "Unlike", "decided_ms"]
 
@@ -27,7 +28,7 @@ Place = Literal["filed", "queued", "dead", "spooled", "carried"]
 PLACES: tuple[Place, ...] = ("filed", "queued", "dead", "spooled", "carried")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pull:
     """A decision by its receipt. `arms`: those its plan allows, with the prices that the receipt names.
 
@@ -40,7 +41,7 @@ class Pull:
     line_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """An outcome record: `told` is what the caller reported, `fields` what became of it."""
 
@@ -56,7 +57,7 @@ class Kept:
     cost_nanodollars: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlike:
     """A line that cannot be what it should be. `subject` is its id, where one can still be read, else where it lies."""
 
@@ -155,7 +156,9 @@ def _pull(receipt: Mapping[str, Any], line: str, policies: PolicyStore) -> Pull:
     planned = {step["arm"] for step in decision.get("plan", ())}
     # In shadow mode the caller serves whom it always served, and reports that arm.
     allowed = rows.keys() if _shadow(receipt, policies) else planned
-    arms = {arm: priced_arm(model_from_document(rows[arm]), 0) for arm in sorted(allowed)}
+    # Batch prices counted for what was planned, not for what an old path did.
+    batch = planned if decision.get("batch") else ()
+    arms = {arm: priced_arm(model_from_document(rows[arm]), 0, batch=arm in batch) for arm in sorted(allowed)}
     trips = tuple(outcome for outcome, order in decision.get("on", {}).items() if order.get("open_breaker"))
     return Pull(decision["cluster"], arms, trips, line[9:73])
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_engine.draws import draw_ppm
 from policy_engine.statistics import CellRow
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "totals",
 ]
 
-#: Calls the window looks back over where a look brings fewer, and the share of faults that opens: Hystrix' defaults
-#: (circuitBreaker.requestVolumeThreshold, errorThresholdPercentage).
+#: A breaker is judged by about so much time, or by so many calls where that brings fewer; and the share of faults that
+#: opens. Calls and share are Hystrix' defaults (circuitBreaker.requestVolumeThreshold, errorThresholdPercentage), the
+#: time keeps looks that come every few seconds from opening on a fault that lasts as long (bench/breakers.py).
+WINDOW_MS = 45_000
 WINDOW_CALLS = 20
 OPENING_PPM = 500_000
 #: Fewer faults than this are chance: Envoy's outlier detection ejects after as many (consecutive_5xx).
@@ -44,7 +47,7 @@ PROBE_PPM = 100_000
 CLOSING_SUCCESSES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counts:
     """Calls that reached for an arm, provider faults among them, and faults that the route wanted to open at once."""
 
@@ -53,15 +56,16 @@ class Counts:
     strict: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulse:
-    """An arm's counters as last seen, and the recent calls that a closed breaker is judged by."""
+    """An arm's counters as last seen, the recent calls that a closed breaker is judged by, and when that was."""
 
     seen: Counts
     recent: Counts
+    at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Breaker:
     """Open from `opened_ms` to `until_ms`, half open from then on; `good` and `bad` calls since it is."""
 
@@ -91,12 +95,12 @@ def advanced(
     """Pulses and breakers after a look at the counters. Counters that fall are an older look's and count as no news."""
     beating, standing_now = dict(pulses), dict(breakers)
     for arm, now in found.items():
-        before = pulses.get(arm, Pulse(Counts(), Counts()))
+        before = pulses.get(arm, Pulse(Counts(), Counts(), now_ms))
         seen = Counts(*map(max, _numbers(before.seen), _numbers(now)))
         new = Counts(*(after - then for after, then in zip(_numbers(seen), _numbers(before.seen), strict=True)))
         if new == Counts():
             continue
-        recent = _recent(before.recent, new)
+        recent = _recent(before.recent, new, now_ms - before.at_ms)
         breaker = breakers.get(arm)
         if breaker is None:
             after = Breaker(now_ms, now_ms + SHORTEST_COOL_DOWN_MS) if _opens(recent) else None
@@ -105,7 +109,7 @@ def advanced(
         standing_now.pop(arm, None)
         if after is not None:
             standing_now[arm], recent = after, Counts()
-        beating[arm] = Pulse(seen, recent)
+        beating[arm] = Pulse(seen, recent, now_ms)
     return dict(sorted(beating.items())), dict(sorted(standing_now.items()))
 
 
@@ -147,12 +151,14 @@ def _numbers(counts: Counts) -> tuple[int, int, int]:
     return counts.calls, counts.faults, counts.strict
 
 
-def _recent(before: Counts, new: Counts) -> Counts:
-    """The newest calls: all of this look's, filled up with older ones, in proportion, to twenty."""
-    room = WINDOW_CALLS - new.calls
-    if room <= 0 or before.calls == 0:
+def _recent(before: Counts, new: Counts, elapsed_ms: int) -> Counts:
+    """The newest calls: all of this look's, and of the older ones, in proportion, what is left of the window or fills up
+    to twenty calls.
+    """
+    if before.calls == 0:
         return new
-    share = min(PPM, room * PPM // before.calls)
+    left = (WINDOW_MS - min(WINDOW_MS, max(0, elapsed_ms))) * PPM // WINDOW_MS
+    share = max(left, min(PPM, max(0, WINDOW_CALLS - new.calls) * PPM // before.calls))
     return Counts(
         *((old * share + PPM // 2) // PPM + more for old, more in zip(_numbers(before), _numbers(new), strict=True))
     )

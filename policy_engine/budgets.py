@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from policy_engine.wire import RouteRequest
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM, Budget
 
 __all__ = ["BudgetReading", "BudgetVerdict", "covers", "judge_budgets"]
@@ -15,12 +15,13 @@ BudgetState = Literal["within", "warn", "degrade", "deny"]
 _ORDER: tuple[BudgetState, ...] = ("within", "warn", "degrade", "deny")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetReading:
     """What one budget had used when the decision was made. `used` in the budget's own unit; None: out of reach.
 
-    Scope `explore` reads the money that the route `name` may spend on exploration in a day. `pace_ppm`: by how much a
-    dollar counts for more than itself, because the budget is ahead of its period.
+    Scope `explore` reads the money that a route may spend on exploration in a day; `name` is that of its policy and its
+    own, `acme/support/labelling`. `pace_ppm`: by how much a dollar counts for more than itself, because the budget is
+    ahead of its period.
     """
 
     scope: str
@@ -36,7 +37,7 @@ class BudgetReading:
         return [*row, self.pace_ppm] if self.pace_ppm else row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetVerdict:
     """The strictest of all budgets that cover a request. `tier` is set when the route must degrade to it.
 

@@ -32,6 +32,16 @@ class CascadePlan(NamedTuple):
     def pays(self) -> bool:
         return self.cost_nanodollars < self.direct_nanodollars
 
+    def above(self, step: Option) -> tuple[Option, ...]:
+        """The steps to climb from one of them; none from an arm that is no step."""
+        return self.steps[self.steps.index(step) + 1 :] if step in self.steps else ()
+
+    def climb_cost(self, step: Option) -> int:
+        """What climbing from a step is expected to add to the cost of its own call."""
+        chain = (step, *self.above(step))
+        costs = [option.cost_nanodollars for option in chain]
+        return chain_cost(costs, [option.estimate.success_ppm for option in chain]) - costs[0]
+
 
 def lay_out(route: Route, cascade: Cascade, pool: Sequence[Option]) -> CascadePlan | None:
     """The best arm of each tier by the route's `pick`; None with fewer than two tiers to climb.

@@ -18,7 +18,7 @@ from policy_engine.explanation import (
     served_cost,
     told_json,
 )
-from policy_engine.outlook import Outlook, join
+from policy_engine.outlook import Outlook, in_batch, join
 from policy_engine.pacing import paced_route
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known, Snapshot
@@ -110,7 +110,9 @@ class Course:
 
     @cached_property
     def token_arms(self) -> tuple[TokenArm, ...]:
-        return tuple([priced_arm(option.candidate.model, self.known[option.arm].generation) for option in self.line_up])
+        known, batch = self.known, in_batch(self.survey)
+        line_up = [(option.candidate.model, known[option.arm].generation) for option in self.line_up]
+        return tuple([priced_arm(model, generation, batch=batch) for model, generation in line_up])
 
 
 def cell_of(
@@ -164,8 +166,8 @@ def _course(cell: Cell, arm: str | None, status: Status) -> Course:
 def _line_up(outlook: Outlook, option: Option, explored: bool) -> list[tuple[Option, str]]:
     """The served arm, the rest of its cascade, then who stands behind."""
     ahead = [(option, "explore" if explored else outlook.pick_role)]
-    if ahead[0][1] == "cascade" and outlook.cascade is not None:
-        ahead += [(step, "cascade") for step in outlook.cascade.steps[1:]]
+    if ahead[0][1] in ("cascade", "pinned") and outlook.cascade is not None:
+        ahead += [(step, "cascade") for step in outlook.cascade.above(option)]
     taken = [step for step, _ in ahead]
     return ahead + [behind for behind in outlook.line_up if behind[0] not in taken]
 

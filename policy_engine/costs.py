@@ -54,9 +54,9 @@ def call_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:
     return (fresh * price + cached_read * read + cached_write * write + output * held.price_out + 500) // 1000
 
 
-def prefix_cost(model: Model, usage: Usage) -> int:
+def prefix_cost(model: Model, usage: Usage, *, batch: bool = False) -> int:
     """Nano-dollars that a warm prompt cache saves on the next turn of a session: the whole prompt read, not sent
     anew.
     """
-    warm = Usage(usage.prompt, usage.output, cached_read=usage.prompt)
-    return max(0, call_cost(model, Usage(usage.prompt, usage.output)) - call_cost(model, warm))
+    fresh, warm = Usage(usage.prompt, usage.output), Usage(usage.prompt, usage.output, cached_read=usage.prompt)
+    return max(0, call_cost(model, fresh, batch=batch) - call_cost(model, warm, batch=batch))

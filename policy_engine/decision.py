@@ -5,10 +5,9 @@ No clock, no randomness, no I/O; what decides is what a receipt replays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from policy_engine.accounts import charges
+from policy_engine.accounts import charges, exploration_name
 from policy_engine.breakers import let_through
 from policy_engine.budgets import BudgetReading, BudgetVerdict, judge_budgets
 from policy_engine.cell import Cell, Course, cell_of
@@ -22,6 +21,7 @@ from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, TokenClaims, priced_arm
 from policy_engine.wire import RouteRequest
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id_for"]
@@ -29,9 +29,10 @@ __all__ = ["ENGINE", "Circumstances", "Decision", "Step", "decide", "decision_id
 #: Changes whenever equal inputs could give another decision; receipts name it, replay keeps every released one.
 ENGINE = "pointsman-engine/1"
 _DAY_MS = 86_400_000
+_RENEWED_PART = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What a decision depends on besides request, policy, catalog and statistics.
 
@@ -57,17 +58,18 @@ class Decision(NamedTuple):
     """The answer to one route request, a tuple because every call makes one. Money in nano-dollars; `propensity_ppm` is
     that of the whole plan.
 
-    confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where the route has none. mode shadow: the
-    caller keeps serving as before and reports what it used. probing_ppm: chance of what the draws over half-open arms
-    let through. others: in shadow, every arm that the old path may turn out to have used. warnings: what was wrong with
-    the inputs and decided around: clock_before_snapshot (nothing is explored), statistics_left_out, baseline_absent
-    (the dearest stands in).
+    policy: name of the one that decides. confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where
+    the route has none. mode shadow: the caller keeps serving as before and reports what it used. probing_ppm: chance of
+    what the draws over half-open arms let through. others: in shadow, every arm that the old path may turn out to have
+    used. warnings: what was wrong with the inputs and decided around: clock_before_snapshot (nothing is explored),
+    statistics_left_out, baseline_absent (the dearest stands in).
     """
 
     cell: Cell
     course: Course
     circumstances: Circumstances
     budget: BudgetVerdict
+    policy: str
     mode: Literal["live", "shadow"]
     policy_fingerprint: str
     catalog_fingerprint: str
@@ -154,14 +156,16 @@ class Decision(NamedTuple):
         return charges(now.budgets, now.now_ms, course.cost_nanodollars, course.tokens, explored=course.explored)
 
     def pin(self, session: str | None) -> Pin | None:
-        """The pin the session carries from here: the old one while it is kept, else a new one; None without `pin`.
+        """The pin the session carries from here; None without `pin`. One that is kept is renewed once an eighth of its
+        time is over, so that a session lasts as long as it goes on, and a pin that is stored is seldom written.
 
         An explored arm is not pinned: one draw would be a session's worth of exploration, charged as a single call.
         """
         route, now = self.cell.survey.route, self.circumstances
         if session is None or route.pin_ms is None or self.arm is None:
             return None
-        if now.pin is not None and self.course.steps[0].role == "pinned":
+        young_ms = route.pin_ms - route.pin_ms // _RENEWED_PART
+        if now.pin is not None and self.course.steps[0].role == "pinned" and now.pin.until_ms - now.now_ms >= young_ms:
             return now.pin
         if self.explored:
             return None
@@ -179,13 +183,12 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     survey = table.survey(request, budget.tier)
     pinned = _pinned(circumstances, survey, request, budget)
     exploring = _may_explore(request, table, survey, snapshot, circumstances)
-    breakers, probing = circumstances.breakers, PPM
-    if circumstances.half_open:
-        reachable = [candidate.model.arm for candidate in survey.candidates]
-        breakers, probing = let_through(breakers, circumstances.half_open, reachable, circumstances.decision_id)
+    breakers, probing = _left_out(table, survey, circumstances)
     cell = cell_of(table, survey, snapshot, breakers, exploring, pinned, budget.pace_ppm)
-    if cell.outlook is None or budget.state == "deny":
-        course = cell.course(None, "denied" if budget.state == "deny" else "no_candidates")
+    if cell.outlook is None:
+        course = cell.course(None, "no_candidates")
+    elif budget.state == "deny":
+        course = cell.course(None, "denied")
     else:
         course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
@@ -195,6 +198,7 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
         course,
         circumstances,
         budget,
+        table.policy.name,
         table.policy.mode,
         *fingerprints,
         warnings,
@@ -211,6 +215,16 @@ def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm,
     if survey.baseline is not None:
         models[survey.baseline.model.arm] = survey.baseline.model
     return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
+
+
+def _left_out(table: Table, survey: Survey, now: Circumstances) -> tuple[frozenset[str], int]:
+    """Arms that a breaker keeps out of this decision, and the probability (ppm) of the draws over half-open ones. In
+    audit mode nothing is drawn: an arm whose time is up is back for every call, and its outcomes close it or open it.
+    """
+    if not now.half_open or table.policy.audit == "on":
+        return now.breakers, PPM
+    reachable = [candidate.model.arm for candidate in survey.candidates]
+    return let_through(now.breakers, now.half_open, reachable, now.decision_id)
 
 
 def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: BudgetVerdict) -> str | None:
@@ -257,12 +271,12 @@ def _may_explore(request: RouteRequest, table: Table, survey: Survey, snapshot: 
     explore = survey.route.explore
     if explore is None or explore.daily_nanodollars is None:
         return True
+    money = exploration_name(table.policy.name, survey.route.name)
     for reading in now.budgets:
-        if reading.scope == "explore" and reading.name == survey.route.name:
+        if reading.scope == "explore" and reading.name == money:
             return reading.used is not None and reading.used < explore.daily_nanodollars
-    if snapshot.day != now.now_ms // _DAY_MS:
-        return True
-    return snapshot.spent_nanodollars.get(survey.route.name, 0) < explore.daily_nanodollars
+    spent = snapshot.spent_nanodollars if snapshot.day == now.now_ms // _DAY_MS else {}
+    return spent.get(money, 0) < explore.daily_nanodollars
 
 
 def _drawn(outlook: Outlook, decision_id: str) -> str:

@@ -9,11 +9,11 @@ twice changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import sqrt
 
 from policy_engine.beta import natural_log
 from policy_engine.estimate import MILLI, Estimate
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = ["CALM", "STEP_PPM", "THRESHOLD_MILLI", "Arrivals", "Score", "Watch", "advanced", "moved_ppm"]
@@ -27,7 +27,7 @@ _LEAST_STRENGTH_MILLI = 15_000
 _LEAST_RATE, _MOST_RATE = 0.01, 0.99
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Score:
     """Milli-nats, and since they last stood at zero: outcomes, and successes above expectation (thousandths)."""
 
@@ -36,7 +36,7 @@ class Score:
     surplus_milli: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watch:
     """An arm's two scores."""
 
@@ -47,7 +47,7 @@ class Watch:
 CALM = Watch(Score(), Score())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arrivals:
     """Outcomes of one arm in one cell since the last snapshot, beside what that snapshot expected."""
 

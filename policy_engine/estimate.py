@@ -6,11 +6,11 @@ Everything is integers (milli-outcomes, ppm, tokens, ms), so an estimate is the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from policy_engine.statistics import Sums
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -41,7 +41,7 @@ class EstimateError(ValueError):
     """A stored estimate holds numbers that none can have."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Estimate:
     """What is believed of one arm in one cell.
 
@@ -75,7 +75,7 @@ class Estimate:
         return self.alpha_milli + self.beta_milli
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """Decayed to the snapshot's moment: outcomes and successes (milli), reported qualities (milli) and their sum."""
 
@@ -101,7 +101,7 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Belief:
     """Posterior mean of success and quality, worth `weight_milli` outcomes."""
 
@@ -195,8 +195,8 @@ def estimate_from_row(row: list[Any]) -> Estimate:
 
 
 _TOO_LARGE = 10**15
-_FIELDS = attrgetter(*Estimate.__slots__)
-_ROW = f"[{','.join(['%s'] * len(Estimate.__slots__))}]"
+_FIELDS = attrgetter(*Estimate.__match_args__)
+_ROW = f"[{','.join(['%s'] * len(Estimate.__match_args__))}]"
 
 
 def _inside(ppm: int) -> int:

@@ -14,10 +14,10 @@ Intervals are 95 %, normal; below 200 effective outcomes (Kish 1965: (sum w)^2 /
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal
 
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -47,7 +47,7 @@ class EvaluationError(ValueError):
     """A log entry or a target's propensities that cannot be."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Logged:
     """One decision and what came of it.
 
@@ -67,7 +67,7 @@ class Logged:
             raise EvaluationError(f"nothing is expected of `{missing[0]}`, which could have served")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Figure:
     """An estimate and its 95 % interval."""
 
@@ -76,7 +76,7 @@ class Figure:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evaluation:
     """Mean reward of the target on `decisions`; `effective` outcomes carry the two weighted estimates.
 
@@ -92,7 +92,7 @@ class Evaluation:
     unsupported: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """Why there is no estimate; the figures it was refused for."""
 
@@ -142,13 +142,13 @@ def evaluated(pairs: Iterable[tuple[Logged, Mapping[str, int]]]) -> Evaluation |
 
 
 def logged(receipt: Mapping[str, Any], quality_ppm: int, cost_nanodollars: int, worth: Worth) -> Logged | None:
-    """The log entry of a receipt whose call came to this quality and cost; None where no chance was involved.
+    """The log entry of a receipt whose call came to this quality and cost; None where chance had no part in that.
 
-    Those are refusals and pinned calls, whose arm an earlier decision chose. Odds are those within the decision's lane
-    and after its draws over half-open breakers, which hang on hashes alone.
+    Those are refusals, pinned calls, whose arm an earlier decision chose, and shadows, where another one served. Odds
+    are those within the decision's lane and after its draws over half-open breakers, which hang on hashes alone.
     """
     steps = receipt["decision"].get("plan") or ()
-    if not steps or steps[0]["role"] == "pinned":
+    if not steps or steps[0]["role"] == "pinned" or receipt.get("mode") == "shadow":
         return None
     able = [row for row in receipt["candidates"] if row["odds_ppm"] > 0]
     return Logged(

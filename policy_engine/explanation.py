@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from policy_engine.candidates import Candidate
 from policy_engine.estimate import estimate_json
-from policy_engine.outlook import Outlook
+from policy_engine.outlook import Outlook, in_batch
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
@@ -116,13 +116,15 @@ def decision_row(
     row["plan"] = [
         {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
     ]
+    if in_batch(survey):
+        row["batch"] = True
     return row | _orders(survey.route) | _weighings(outlook)
 
 
 def served_cost(outlook: Outlook, option: Option, role: str) -> int:
     """Expected nano-dollars of what the plan serves: of all its calls where it climbs a cascade, else of one."""
-    if outlook.cascade is not None and role == "cascade":
-        return outlook.cascade.cost_nanodollars
+    if outlook.cascade is not None and role in ("cascade", "pinned"):
+        return option.cost_nanodollars + outlook.cascade.climb_cost(option)
     return option.cost_nanodollars
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policy_lang.envelope import TASK_NAME, Envelope, EnvelopeError, envelope_from_wire
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 from policy_lang.vocabulary import CONTEXT_BUCKETS, STRUCTURES, TOKEN_BUCKETS, TOOL_BUCKETS
 
@@ -56,7 +57,7 @@ class Field(Protocol):
     def schema(self) -> Schema: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """A JSON object and its fields; others are refused.
 
@@ -144,7 +145,7 @@ class Text:
         return {"type": "string", "pattern": f"^(?:{self.pattern})$", "maxLength": self.longest}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prose:
     """Any text, as long as the body may be; what reads it on says what belongs in it."""
 
@@ -157,7 +158,7 @@ class Prose:
         return {"type": "string"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """One of a closed list of words."""
 
@@ -172,7 +173,7 @@ class Choice:
         return {"type": "string", "enum": list(self.values)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Whole:
     """An integer from 0; written without a decimal point."""
 
@@ -187,7 +188,7 @@ class Whole:
         return {"type": "integer", "minimum": 0, "maximum": self.most}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """A decimal from 0 to 1, read in parts per million."""
 
@@ -200,7 +201,7 @@ class Share:
         return {"type": "number", "minimum": 0, "maximum": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Truth:
     def read(self, name: str, value: object) -> bool:
         if not isinstance(value, bool):
@@ -211,7 +212,7 @@ class Truth:
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Yes:
     """True, or not given at all."""
 
@@ -224,7 +225,7 @@ class Yes:
         return {"const": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shares:
     """Pairs of a fingerprint and its share; what they must add up to is asked later."""
 
@@ -248,7 +249,7 @@ class Shares:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Object:
     """Any JSON object; what reads it on says what belongs in it."""
 
@@ -261,7 +262,7 @@ class Object:
         return {"type": "object"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slugs:
     """`least` to `most` strings of one kind, in the order given; `accepted` names them."""
 
@@ -279,7 +280,7 @@ class Slugs:
         return {"type": "array", "items": self.item.schema(), "minItems": self.least, "maxItems": self.most}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Names:
     """Names with names as values, read as pairs in name order."""
 
@@ -302,7 +303,7 @@ class Names:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """The envelope: six fields, all required."""
 
@@ -320,7 +321,7 @@ class Shape:
             **{name: Choice(tuple(bucket.name for bucket in buckets)).schema() for name, buckets in sizes.items()},
             "time_sensitive": Truth().schema(),
         }
-        order = Envelope.__slots__
+        order = Envelope.__match_args__
         return {
             "type": "object",
             "properties": {name: properties[name] for name in order},
@@ -329,7 +330,7 @@ class Shape:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Each:
     """1 to `most` objects of one form; one bad one refuses them all, and the message says which."""
 

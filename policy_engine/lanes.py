@@ -6,13 +6,14 @@ Canaries are drawn per unit, so a session or org stays in its lane.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from policy_engine.draws import draw_ppm
 from policy_engine.trials import TrialLane
 from policy_engine.wire import RouteRequest
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 from policy_lang.gates import FactValue, evaluate
 from policy_lang.ir import PPM, Canary, Policy
 from policy_lang.vocabulary import OTHER_TASK
@@ -22,7 +23,7 @@ __all__ = ["LIVE", "Lane", "assign", "gated", "lane_from_document"]
 _DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lane:
     """The policy that decides (None: the one asked for) and the probability of that, over the draws of the units; at
     least 1 ppm, for it has happened.

@@ -11,8 +11,10 @@ order they renew and whichever of them die.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
+
+from policy_lang.frozen import frozen
 
 __all__ = ["RENEW_MS", "Lease", "Need", "asked", "need", "opened", "renewed"]
 
@@ -34,7 +36,7 @@ class Need(IntEnum):
     NOW = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """One environment's part of an account in one period, in the account's unit.
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from hashlib import sha256
 from typing import Any
 
 from policy_engine.snapshot import Snapshot
+from policy_lang.frozen import frozen
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "booked_cluster", "catch_all", "limits_document", "limits_from_document"]
 
 _MOST = 10**12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """requests_per_minute: None is as many as the account's concurrency lets through. policies: names published.
 

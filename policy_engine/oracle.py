@@ -7,7 +7,7 @@ policy's (expected cost, floor state) come from the functions that own them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_engine.candidates import Reason
 from policy_engine.costs import call_cost, expected_usage
@@ -17,6 +17,7 @@ from policy_engine.snapshot import Estimate, Snapshot
 from policy_engine.wire import RouteRequest
 from policy_lang.catalog import Catalog, Model
 from policy_lang.envelope import Envelope, cluster_id
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, evaluate, mentioned_fields
 from policy_lang.ir import PPM, Expr, PickTerm, Policy, Route
 from policy_lang.vocabulary import OTHER_TASK
@@ -28,7 +29,7 @@ Evaluator = Callable[[Expr, Facts], bool | None]
 Step = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdicts:
     """The static half: the route, and by arm in order of reach its tier, whether a gate bars it, and every reason."""
 
@@ -41,7 +42,7 @@ class Verdicts:
     fallbacks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arm:
     """What is believed of a survivor."""
 
@@ -202,7 +203,7 @@ def _strongest(arms: Sequence[str], believed: Mapping[str, Arm]) -> str:
 
 
 def _cascaded(route: Route, pool: list[str], believed: Mapping[str, Arm]) -> list[tuple[str, str]]:
-    """The arms to climb, all of them proven but perhaps the last."""
+    """The arms to climb, all of them proven but perhaps the last; that one alone where climbing does not pay."""
     assert route.cascade is not None
     *lower, last = [[arm for arm in pool if believed[arm].tier == tier] for tier in route.cascade.tiers]
     steps = []
@@ -219,7 +220,7 @@ def _cascaded(route: Route, pool: list[str], believed: Mapping[str, Arm]) -> lis
         expected = believed[arm].cost + (PPM - believed[arm].estimate.success_ppm) * expected // PPM
     if expected < believed[steps[-1]].cost:
         return [(arm, "cascade") for arm in steps]
-    return [(steps[-1], "direct")]
+    return [(steps[-1], "direct")] if believed[steps[-1]].state in ("cleared", "none") else []
 
 
 def _small(arm: Arm, term: PickTerm) -> int:

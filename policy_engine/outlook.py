@@ -19,7 +19,7 @@ from policy_engine.snapshot import Known
 from policy_engine.table import Survey
 from policy_lang.ir import PPM, Route
 
-__all__ = ["MAX_STEPS", "Outlook", "join"]
+__all__ = ["MAX_STEPS", "Outlook", "in_batch", "join"]
 
 #: A plan longer than this is never followed to its end; the list is cut, the policy's first fallback kept.
 MAX_STEPS = 5
@@ -49,7 +49,8 @@ def join(
 ) -> Outlook | None:
     """Everything about a cell that does not hang on the draw; None when no candidate may serve.
 
-    Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration.
+    Precedence, top down: gates (the survey holds survivors only), pin, floors, rank, exploration. `pin`: the arm that a
+    session is on; nothing is explored there, also where the session moves.
     """
     route = survey.route
     options = _options(survey, known, breakers)
@@ -61,12 +62,14 @@ def join(
     order = ranked(pool, route.pick)
     pick, role = _pick(order, until, fallbacks, route)
     cascade = lay_out(route, route.cascade, pool) if route.cascade else None
-    if cascade is not None:
-        pick, role = (cascade.steps[0], "cascade") if cascade.pays else (cascade.steps[-1], "direct")
-    stays = _stays(options.get(pin or ""), pick, survey)
+    if cascade is not None and cascade.pays:
+        pick, role = cascade.steps[0], "cascade"
+    elif cascade is not None and cascade.steps[-1].stands:
+        pick, role = cascade.steps[-1], "direct"
+    stays = _stays(options.get(pin or ""), pick, survey, cascade, climbs=role == "cascade")
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
-    odds = _odds(order, pick, route) if exploring and role != "pinned" else {pick.arm: PPM}
+    odds = _odds(order, pick, route) if exploring and pin is None else {pick.arm: PPM}
     baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
     usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
@@ -76,7 +79,7 @@ def join(
         odds=tuple(sorted([(arm, odd) for arm, odd in odds.items() if odd])),
         line_up=_line_up(order, until, fallbacks, route),
         baseline=baseline,
-        baseline_cost_nanodollars=call_cost(baseline.model, usual, batch=_batch(survey)),
+        baseline_cost_nanodollars=call_cost(baseline.model, usual, batch=in_batch(survey)),
         cascade=cascade,
         pin=stays,
     )
@@ -84,7 +87,7 @@ def join(
 
 def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
     """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
-    floors, cap, batch = survey.route.floors, survey.cost_cap, _batch(survey)
+    floors, cap, batch = survey.route.floors, survey.cost_cap, in_batch(survey)
     found = {}
     for candidate in survey.reachable:
         arm = candidate.model.arm
@@ -98,15 +101,20 @@ def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str
     return found
 
 
-def _batch(survey: Survey) -> bool:
+def in_batch(survey: Survey) -> bool:
     """Whether the prices of a batch service count: where the policy allows it and nobody waits."""
     return survey.route.batch is not None and not survey.envelope.time_sensitive
 
 
-def _stays(pinned: Option | None, best: Option, survey: Survey) -> PinVerdict | None:
+def _stays(
+    pinned: Option | None, best: Option, survey: Survey, cascade: CascadePlan | None, *, climbs: bool
+) -> PinVerdict | None:
+    """Whether the session keeps its arm. It climbs a cascade from there, as `best` does where it `climbs`."""
     if pinned is None:
         return None
-    return weigh_pin(pinned, best, survey.route, expected_usage(survey.envelope, pinned.estimate))
+    climbing = cascade.climb_cost(pinned) if cascade else 0
+    climbing -= cascade.climb_cost(best) if cascade and climbs else 0
+    return weigh_pin(pinned, best, survey.route, survey.envelope, batch=in_batch(survey), climbing=climbing)
 
 
 def _odds(order: Sequence[Option], pick: Option, route: Route) -> dict[str, int]:

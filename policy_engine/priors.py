@@ -6,11 +6,11 @@ Both only ever lend a few pseudo-outcomes, so own outcomes soon decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from policy_engine.beta import natural_log
 from policy_engine.estimate import MILLI, PRIOR, Belief
 from policy_lang.catalog import Model
+from policy_lang.frozen import frozen
 
 __all__ = ["LEAST_OUTCOMES", "LEAST_TENANTS", "TenantMean", "catalog_priors", "shared_priors"]
 
@@ -26,7 +26,7 @@ _UNTRIED = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
 _LN2 = 0.6931471805599453
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TenantMean:
     """One tenant's record of one arm: raw outcomes and mean success."""
 

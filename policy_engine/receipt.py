@@ -10,6 +10,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
+from policy_engine.accounts import exploration_name
 from policy_engine.decision import ENGINE, Circumstances, Decision
 from policy_engine.snapshot import Snapshot
 from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
@@ -45,10 +46,11 @@ class ReceiptError(ValueError):
 
 def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) -> str:
     """Canonical JSON of the receipt."""
+    money = exploration_name(decision.policy, decision.route)
     learned: dict[str, Any] = {
         "day": snapshot.day,
         "made_ms": snapshot.made_ms,
-        "spent_nanodollars": snapshot.spent_nanodollars.get(decision.route, 0),
+        "spent_nanodollars": snapshot.spent_nanodollars.get(money, 0),
     }
     if snapshot.left_out:
         learned["left_out"] = snapshot.left_out

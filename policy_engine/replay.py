@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from policy_engine.accounts import exploration_name
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import ENGINE, Circumstances, decide
 from policy_engine.estimate import estimate_from_row
@@ -23,6 +23,7 @@ from policy_engine.wire import RouteRequest
 from policy_lang.admission import AdmissionError, admit
 from policy_lang.catalog import Catalog, model_from_document
 from policy_lang.envelope import envelope_from_wire
+from policy_lang.frozen import frozen
 from policy_lang.ir import Policy
 
 __all__ = ["ReplayVerdict", "Replayer", "replay"]
@@ -37,7 +38,7 @@ _TAIL_MARKS = (',"format":', ',"request":', ',"snapshot":', ',"tenant":')
 _WHERE = re.compile(r'"route":"(?P<route>[^"]*)"')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplayVerdict:
     """Whether a receipt was reproduced byte for byte.
 
@@ -96,7 +97,7 @@ def replay(line: str, policies: PolicyStore) -> ReplayVerdict:
     return _replayed(line.strip(), policies)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Parts:
     """A body cut at its top-level fields, unparsed. `learned`: all that table and snapshot are rebuilt from."""
 
@@ -162,7 +163,7 @@ def _replayed(
         if known is None:
             missing = f"policy {receipt['fingerprints']['policy'][:12]} is not at hand"
             return ReplayVerdict(decision_id, False, missing), None
-        request, snapshot = _request(receipt["request"]), _snapshot(receipt)
+        request, snapshot = _request(receipt["request"]), _snapshot(receipt, known[0].name)
         circumstances = _circumstances(receipt["circumstances"], receipt["tenant"])
         inline = "inline" in receipt["request"]
         for remembered in (table, None) if table else (None,):
@@ -196,8 +197,8 @@ def _catalog(receipt: Mapping[str, Any]) -> Catalog:
     return Catalog(models, {}, receipt["fingerprints"]["catalog"])
 
 
-def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
-    learned, route = receipt["snapshot"], receipt["decision"]["route"]
+def _snapshot(receipt: Mapping[str, Any], policy: str) -> Snapshot:
+    learned, money = receipt["snapshot"], exploration_name(policy, receipt["decision"]["route"])
     estimates = {row["arm"]: estimate_from_row(row["estimate"]) for row in _rows(receipt)}
     return Snapshot(
         made_ms=learned["made_ms"],
@@ -207,7 +208,7 @@ def _snapshot(receipt: Mapping[str, Any]) -> Snapshot:
         generations={},
         outcomes={row["arm"]: row["outcomes"] for row in receipt["candidates"]},
         day=learned["day"],
-        spent_nanodollars={route: learned["spent_nanodollars"]},
+        spent_nanodollars={money: learned["spent_nanodollars"]},
         fingerprint=receipt["fingerprints"]["snapshot"],
         left_out=learned.get("left_out", {}),
         moves={},

@@ -8,7 +8,6 @@ Every accepted record ends in one state: applied, duplicate (another record came
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from policy_engine.accounts import Charge, settled
@@ -17,10 +16,13 @@ from policy_engine.statistics import Sums, epoch_of, outcome_sums, quality_sums
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, verify
 from policy_engine.trials import Tally, TrialLane, outcome_tally, quality_tally
 from policy_engine.wire import TelemetryRecord, record_to_wire
+from policy_lang.frozen import frozen
 
 __all__ = [
+    "DAY_MS",
     "OUTCOME_LIMIT_MS",
     "QUALITY_LIMIT_MS",
+    "REDRIVE_LIMIT_MS",
     "CellKey",
     "Effect",
     "Field",
@@ -41,11 +43,15 @@ DAY_MS = 24 * 3600 * 1000
 #: How long after the decision a field still teaches; from then on it is recorded as late.
 OUTCOME_LIMIT_MS = DAY_MS
 QUALITY_LIMIT_MS = 35 * DAY_MS
-# A marker must outlive every way a message can come back: 14 days in the queue, 14 more in the dead-letter queue.
+# A marker must outlive every way a message can come back: 14 days in its queue and the dead-letter queue, redriven at
+# the last moment, and as long again.
 _REDELIVERY_MS = 29 * DAY_MS
+#: How long after its acceptance a report may still be redriven: its queue, which keeps a message for four days, must be
+#: done with it before its markers go.
+REDRIVE_LIMIT_MS = _REDELIVERY_MS - 4 * DAY_MS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Telemetry:
     """A record as `ingest` accepted it. `tenant` is the authenticated sender, `record_id` is unique per acceptance."""
 
@@ -55,7 +61,7 @@ class Telemetry:
     record: TelemetryRecord
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MarkerKey:
     """What is counted at most once."""
 
@@ -65,7 +71,7 @@ class MarkerKey:
     field: Field
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellKey:
     """The statistics item that a field adds to."""
 
@@ -77,7 +83,7 @@ class CellKey:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LaneTally:
     """What a field adds to a lane of a trial."""
 
@@ -85,7 +91,7 @@ class LaneTally:
     sums: Tally
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Effect:
     """One field of one record: the marker that makes it count once, and what it adds. `expires_ms`: of the marker.
 
@@ -104,7 +110,7 @@ class Effect:
     tally: LaneTally | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settlement:
     """A judged record. Either `reason` says why it is rejected, or every field is in `effects` or in `late`."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from policy_engine.estimate import MILLI, Belief, Estimate, Evidence, estimated, evidence_of, updated
 from policy_engine.statistics import Sums, merge_sums
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
 
 __all__ = ["STRANGER", "Leaf", "Levels", "shrunk"]
@@ -33,7 +33,7 @@ CELL_DIFFICULTY_MILLI = 60 * MILLI
 _NOTHING = Evidence()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Levels:
     """Estimates by cluster, by task (what an unseen cell is given) and overall (an unseen task)."""
 

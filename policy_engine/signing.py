@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 
+from policy_lang.frozen import frozen
+
 __all__ = [
+    "BAD_SIGNATURE",
     "KEY_HEADER",
     "SIGNATURE_HEADER",
     "TIMESTAMP_HEADER",
@@ -28,6 +30,8 @@ TIMESTAMP_HEADER = "x-pointsman-timestamp"
 SIGNATURE_HEADER = "x-pointsman-signature"
 #: How far the signer's clock may be from ours, either way.
 WINDOW_MS = 5 * 60 * 1000
+#: Said of an unknown key and of a wrong secret alike, so that key ids cannot be tried out.
+BAD_SIGNATURE = "no known key signed this request: its id is unknown, its secret is another, or the request was altered"
 
 
 class SignatureError(ValueError):
@@ -38,7 +42,7 @@ class SignatureError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """What the three headers say, unverified."""
 
@@ -76,7 +80,7 @@ def verify_signature(signature: Signature, secret: bytes, *, method: str, path: 
     """SignatureError unless `signature` was made with `secret` over this very request and about `now_ms`."""
     expected = _mac(secret, method, path, signature.timestamp_ms, body)
     if not hmac.compare_digest(expected.encode(), signature.mac.encode()):
-        raise SignatureError("bad_signature", "the signature does not match the request")
+        raise SignatureError("bad_signature", BAD_SIGNATURE)
     if abs(now_ms - signature.timestamp_ms) > WINDOW_MS:
         raise SignatureError("stale_timestamp", f"the timestamp must lie within {WINDOW_MS // 1000} s of now")
 

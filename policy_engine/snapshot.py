@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, field, replace
 from typing import Any, NamedTuple
 
 from policy_engine.degradation import CALM, Arrivals, Score, Watch, advanced, moved_ppm
@@ -25,6 +25,7 @@ from policy_engine.soundness import sifted
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, Sums, decay_weight, epoch_of, merge_sums
 from policy_lang.catalog import Model
 from policy_lang.fingerprint import fingerprint
+from policy_lang.frozen import frozen
 
 __all__ = [
     "EMPTY",
@@ -53,7 +54,7 @@ class Known(NamedTuple):
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """Estimates of one tenant at `made_ms`.
 
@@ -61,7 +62,8 @@ class Snapshot:
     both, arm `*` stands for arms never tried; in a cell it holds the usual size of a call there. `generations`,
     `moves`: how often an arm's record was set aside, and how far (ppm, signed) it had moved then. `watches`: the scores
     that notice. `outcomes`: raw floor-relevant outcomes by arm, of its generation. `spent_nanodollars`: money spent on
-    exploration today (UTC day `day`) by route. `left_out`: rows that could not be believed, by reason.
+    exploration today (UTC day `day`) by policy and route, `acme/support/labelling`. `left_out`: rows that could not be
+    believed, by reason.
     """
 
     made_ms: int

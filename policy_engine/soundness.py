@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from policy_engine.statistics import HALF_LIVES_PER_EPOCH, CellRow, decay_weight, epoch_of
+from policy_engine.wire import MAX_COUNT
 from policy_lang.ir import PPM
 
 __all__ = ["CLOCK_SKEW_MS", "sifted", "unsound"]
@@ -18,9 +19,19 @@ __all__ = ["CLOCK_SKEW_MS", "sifted", "unsound"]
 CLOCK_SKEW_MS = 300_000
 #: DynamoDB's numbers have 38 digits; one that grew beyond has lost its tail.
 _TOO_LARGE = 10**38
+#: Outcomes of one arm in one cell: more than a thousand a second for three years.
+_MOST_OUTCOMES = 10**11
 # A weighted sum and what must stand beside it; the writer adds them together.
 _TOGETHER = {"c": ("n", "s"), "n": ("c", "s"), "tn": ("ti", "to"), "qn": ("q",), "ln": ("l",)}
-_TOTALS = {"s": ("n", 1), "tn": ("n", 1), "q": ("qn", PPM), "w": ("c", 1), "x": ("p", 1)}
+_TOTALS = dict.fromkeys(("ti", "to", "tr", "tw"), ("tn", MAX_COUNT)) | {
+    "s": ("n", 1),
+    "tn": ("n", 1),
+    "q": ("qn", PPM),
+    "w": ("c", 1),
+    "x": ("p", 1),
+    "l": ("ln", MAX_COUNT),
+}
+_MOST_BITS = MAX_COUNT.bit_length()
 
 
 def sifted(rows: Iterable[CellRow], now_ms: int) -> tuple[list[CellRow], dict[str, int]]:
@@ -38,15 +49,18 @@ def sifted(rows: Iterable[CellRow], now_ms: int) -> tuple[list[CellRow], dict[st
 def unsound(row: CellRow, now_ms: int) -> str | None:
     """Why a row cannot be believed; None where it can.
 
-    not_an_integer, negative, overflow, missing_sum (half of a pair), impossible_sum (more successes than outcomes and
-    the like), from_the_future (outcomes that weigh more than ones of this moment). Unknown names are a newer writer's.
+    not_an_integer, negative, overflow, missing_sum (half of a pair), impossible_sum (more successes than outcomes,
+    calls longer than any record may say, and the like), from_the_future (outcomes that weigh more than ones of this
+    moment). Unknown names are a newer writer's.
+
+    INVARIANT: what is left fits an `Estimate`; a snapshot that could not be read back would stop its tenant.
     """
     numbers = (row.generation, row.epoch, *row.sums.values())
     if not all(type(number) is int for number in numbers):
         return "not_an_integer"
     if min(numbers) < 0:
         return "negative"
-    if max(numbers) >= _TOO_LARGE:
+    if max(numbers) >= _TOO_LARGE or row.sums.get("c", 0) > _MOST_OUTCOMES:
         return "overflow"
     return _unsound_sums(row.sums) or ("from_the_future" if _ahead(row, now_ms + CLOCK_SKEW_MS) else None)
 
@@ -58,7 +72,12 @@ def _unsound_sums(sums: Mapping[str, int]) -> str | None:
     for name, (bound, ratio) in _TOTALS.items():
         if sums.get(name, 0) > sums.get(bound, 0) * ratio:
             return "impossible_sum"
-    return None
+    return "impossible_sum" if any(map(_beyond_any_call, sums)) else None
+
+
+def _beyond_any_call(name: str) -> bool:
+    """Whether a sum is of a bucket of times that no record can have."""
+    return name[:1] in ("h", "g") and name[1:].isdecimal() and int(name[1:]) > _MOST_BITS
 
 
 def _ahead(row: CellRow, now_ms: int) -> bool:

@@ -12,7 +12,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -31,6 +31,7 @@ from policy_lang.admission import policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, Model, default_catalog, model_document, model_from_document
 from policy_lang.fingerprint import ir_document
+from policy_lang.frozen import frozen
 from policy_lang.ir import Canary, Policy
 
 __all__ = [
@@ -62,7 +63,7 @@ class StateError(ValueError):
     """The blob is damaged, or of a newer version; what was read before it still holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishedPolicy:
     """A policy and the source lines (from 1) of its gates and routes, as they were first published."""
 
@@ -70,7 +71,7 @@ class PublishedPolicy:
     lines: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteState:
     """The state of one tenant. `aliases`: fingerprints and shares by policy name. `overlay`: its own catalog rows.
     `settled`: what telemetry found decisions to have used beyond what was expected, by account and running period.
@@ -238,7 +239,9 @@ def state_document(state: RouteState) -> dict[str, Any]:
             fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
             for fingerprint, published in state.policies.items()
         },
-        "pulses": {arm: [*astuple(pulse.seen), *astuple(pulse.recent)] for arm, pulse in state.pulses.items()},
+        "pulses": {
+            arm: [*astuple(pulse.seen), *astuple(pulse.recent), pulse.at_ms] for arm, pulse in state.pulses.items()
+        },
         "settled": dict(state.settled),
         "snapshot": snapshot_document(state.snapshot),
         "stopped": dict(state.stopped),
@@ -265,7 +268,7 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         overlay=tuple(model_from_document(row) for row in document["overlay"]),
         snapshot=snapshot_from_document(document["snapshot"]),
         breakers={arm: Breaker(*row) for arm, row in document["breakers"].items()},
-        pulses={arm: Pulse(Counts(*row[:3]), Counts(*row[3:])) for arm, row in document["pulses"].items()},
+        pulses={arm: Pulse(Counts(*row[:3]), Counts(*row[3:6]), row[6]) for arm, row in document["pulses"].items()},
         stopped=document["stopped"],
         settled=document["settled"],
         limits=limits_from_document(document["limits"]),

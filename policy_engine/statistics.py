@@ -9,9 +9,9 @@ Half-life 7 days in 16 ticks; a new landmark (epoch) every 48 half-lives keeps a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from policy_engine.wire import TelemetryRecord
+from policy_lang.frozen import frozen
 from policy_lang.vocabulary import OUTCOMES
 
 __all__ = [
@@ -46,7 +46,7 @@ _TABLE = (
 Sums = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellRow:
     """One stored statistics item."""
 

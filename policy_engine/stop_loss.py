@@ -8,11 +8,11 @@ Statistics, 2021, section 3.2), uniform over time, on the difference of two mean
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 
 from policy_engine.beta import natural_log
 from policy_engine.trials import Tally
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM, Canary
 
 __all__ = ["FALSE_STOP", "Comparison", "compared"]
@@ -24,7 +24,7 @@ LEAST_DECISIONS = 30
 _LEAST_DROP = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """A canary beside its policy: means and drop in ppm; `at_least_ppm`: the drop that is beyond doubt."""
 

@@ -7,8 +7,9 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from policy_engine.candidates import Candidate, Reason
@@ -19,9 +20,10 @@ from policy_lang.canonical import canonical_text
 from policy_lang.catalog import Catalog, Model, model_document
 from policy_lang.envelope import Envelope, cluster_id
 from policy_lang.fingerprint import policy_fingerprint
-from policy_lang.gates import Facts, FactValue
+from policy_lang.frozen import frozen
+from policy_lang.gates import Facts, FactValue, mentioned_fields
 from policy_lang.ir import Not, Policy, Route
-from policy_lang.vocabulary import OTHER_TASK
+from policy_lang.vocabulary import ATTRIBUTE_PREFIX, OTHER_TASK
 
 if TYPE_CHECKING:
     from policy_engine.cell import Cell
@@ -58,7 +60,7 @@ class Survey(NamedTuple):
     cost_cap: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reach:
     """What a route can reach, as no rule has been asked yet: its tiers' arms in `use` order, then its safety nets."""
 
@@ -66,7 +68,7 @@ class _Reach:
     arms: Mapping[str, Candidate]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Roster:
     """The fate of every arm in reach, for all requests that no rule tells apart."""
 
@@ -112,6 +114,8 @@ class Table:
         self._blank: dict[str, FactValue] = dict.fromkeys(
             field for rule in (*self._gates, *self._wheres.values()) for field in rule.reads
         )
+        #: What of a request makes another survey: of the open words those alone that some rule or route reads.
+        self._look = attrgetter("envelope", "candidates", *_open_words({*self._blank, *_mentioned(routes)}))
         self._serial = 0
         self._reaches: dict[tuple[str, str | None], _Reach] = {}
         self._rosters: dict[tuple[object, ...], _Roster] = {}
@@ -123,8 +127,7 @@ class Table:
 
     def survey(self, request: RouteRequest, degrade: str | None = None) -> Survey:
         """Route and static verdicts for a request's shape. `degrade`: the one tier a budget leaves the route."""
-        shape = (request.envelope, request.org, request.team, request.product, request.attributes)
-        key = (shape, request.candidates, degrade)
+        key = (self._look(request), degrade)
         found = self._surveys.get(key)
         if found is None:
             if len(self._surveys) >= _MEMO_LIMIT:
@@ -254,6 +257,16 @@ def compile_table(
     """
     cost_cap = policy.guard.cost_nanodollars if inline and policy.guard else None
     return Table(policy, catalog, lines or {}, cost_cap, tier_prices)
+
+
+def _mentioned(routes: tuple[Route, ...]) -> frozenset[str]:
+    return frozenset().union(*(mentioned_fields(route.when) for route in routes))
+
+
+def _open_words(fields: Collection[str]) -> list[str]:
+    """The parts of a request beside its envelope that `fields` look at."""
+    declared = ["attributes"] if any(field.startswith(ATTRIBUTE_PREFIX) for field in fields) else []
+    return [name for name in ("org", "team", "product") if name in fields] + declared
 
 
 def _dearest(arms: tuple[str, ...], catalog: Catalog) -> int:

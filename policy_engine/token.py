@@ -12,11 +12,11 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from policy_engine.trials import TrialLane
 from policy_lang.canonical import canonical
-from policy_lang.catalog import Model
+from policy_lang.catalog import Model, Prices
+from policy_lang.frozen import frozen
 
 __all__ = [
     "SigningKeys",
@@ -39,7 +39,7 @@ class TokenError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SigningKeys:
     """The key that signs and those that still verify, by key id; rotation adds one and keeps the old for 35 days."""
 
@@ -47,9 +47,12 @@ class SigningKeys:
     secrets: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenArm:
-    """One arm of the plan with the learning generation and the prices (pico-dollars per token) it was chosen at."""
+    """One arm of the plan with the learning generation and the prices (pico-dollars per token) it was chosen at.
+
+    `tiers`: prompt tokens above which other prices hold, and those four, ascending.
+    """
 
     arm: str
     generation: int
@@ -57,29 +60,40 @@ class TokenArm:
     price_out: int
     price_cached_read: int
     price_cached_write: int
+    tiers: tuple[tuple[int, int, int, int, int], ...] = ()
 
     def cost_nanodollars(
         self, input_tokens: int, output_tokens: int, cached_read: int = 0, cached_write: int = 0
     ) -> int:
         """Cost of one hop; cached tokens are part of `input_tokens`, as providers report them. Rounded half up."""
+        price_in, price_out, price_read, price_write = self._prices(input_tokens)
         fresh = max(0, input_tokens - cached_read - cached_write)
         picodollars = (
-            fresh * self.price_in
-            + cached_read * self.price_cached_read
-            + cached_write * self.price_cached_write
-            + output_tokens * self.price_out
+            fresh * price_in + cached_read * price_read + cached_write * price_write + output_tokens * price_out
         )
         return (picodollars + 500) // 1000
 
+    def _prices(self, input_tokens: int) -> tuple[int, int, int, int]:
+        for above, *prices in reversed(self.tiers):
+            if input_tokens > above:
+                return _four(*prices)
+        return self.price_in, self.price_out, self.price_cached_read, self.price_cached_write
 
-def priced_arm(model: Model, generation: int) -> TokenArm:
-    """The arm at its list prices; a cache class without a price costs what fresh input does."""
-    read = model.price_in if model.price_cached_read is None else model.price_cached_read
-    write = model.price_in if model.price_cached_write is None else model.price_cached_write
-    return TokenArm(model.arm, generation, model.price_in, model.price_out, read, write)
+
+def priced_arm(model: Model, generation: int, *, batch: bool = False) -> TokenArm:
+    """The arm at the prices it was chosen at: those of its batch service where they counted and it has one."""
+    first, *longer = model.steps(batch=batch)
+    return TokenArm(model.arm, generation, *_classes(first), tuple((step.above, *_classes(step)) for step in longer))
 
 
-@dataclass(frozen=True, slots=True)
+def _classes(step: Prices) -> tuple[int, int, int, int]:
+    """Input, output, cached reads and writes; a cache class without a price costs what fresh input does."""
+    read = step.price_in if step.price_cached_read is None else step.price_cached_read
+    write = step.price_in if step.price_cached_write is None else step.price_cached_write
+    return step.price_in, step.price_out, read, write
+
+
+@frozen
 class TokenClaims:
     """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order.
 
@@ -106,7 +120,8 @@ class TokenClaims:
 def mint(claims: TokenClaims, keys: SigningKeys) -> str:
     """Sign `claims` with the current key."""
     arms = [
-        [a.arm, a.generation, a.price_in, a.price_out, a.price_cached_read, a.price_cached_write] for a in claims.arms
+        [a.arm, a.generation, a.price_in, a.price_out, a.price_cached_read, a.price_cached_write, *map(list, a.tiers)]
+        for a in claims.arms
     ]
     payload = [
         claims.tenant,
@@ -133,7 +148,7 @@ def verify(token: str, keys: SigningKeys) -> TokenClaims:
         cluster,
         task,
         route,
-        tuple(TokenArm(*arm) for arm in arms),
+        tuple(_arm(*arm) for arm in arms),
         propensity,
         bool(explored),
         at_ms,
@@ -142,6 +157,15 @@ def verify(token: str, keys: SigningKeys) -> TokenClaims:
         trips=tuple(seldom.get("trips", ())),
         charges=tuple((key, amount) for key, amount in seldom.get("charges", ())),
     )
+
+
+def _arm(arm: str, generation: int, base_in: int, base_out: int, read: int, write: int, *tiers: list[int]) -> TokenArm:
+    longer = tuple((above, *_four(*prices)) for above, *prices in tiers)
+    return TokenArm(arm, generation, base_in, base_out, read, write, longer)
+
+
+def _four(price_in: int, price_out: int, read: int, write: int) -> tuple[int, int, int, int]:
+    return price_in, price_out, read, write
 
 
 def sign(kind: str, payload: bytes, keys: SigningKeys) -> str:

@@ -7,12 +7,12 @@ as published. Another version of either is another trial or lane, so what was co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 
 from policy_engine.aliases import Alias
 from policy_engine.wire import TelemetryRecord
 from policy_lang.canonical import canonical
+from policy_lang.frozen import frozen
 from policy_lang.ir import Canary, Policy
 from policy_lang.vocabulary import OUTCOMES
 
@@ -27,7 +27,7 @@ _ID_LENGTH = 16
 Tally = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrialLane:
     """One lane of one trial; both are ids of 16 hexadecimal digits, or `main`."""
 

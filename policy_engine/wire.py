@@ -8,7 +8,6 @@ trusted. Numbers are integers except `quality`, a decimal 0..1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from policy_engine.fields import (
@@ -30,12 +29,14 @@ from policy_engine.fields import (
 )
 from policy_lang.canonical import StrictJsonError, parse_strict
 from policy_lang.envelope import Envelope, envelope_to_wire
+from policy_lang.frozen import frozen
 from policy_lang.ir import MAX_IR_BYTES, PPM
 from policy_lang.vocabulary import OUTCOMES, Outcome
 
 __all__ = [
     "ALIAS",
     "MAX_ALIAS_BYTES",
+    "MAX_COUNT",
     "MAX_PUBLISH_BYTES",
     "MAX_RECEIPTS",
     "MAX_RECEIPTS_BYTES",
@@ -74,7 +75,8 @@ MAX_TELEMETRY_RECORDS = 500
 #: A source of 64 KiB in which every character is escaped, and the braces around it.
 MAX_PUBLISH_BYTES = 6 * 64 * 1024 + 1024
 MAX_ALIAS_BYTES = 4 * 1024
-_MAX_COUNT = 100_000_000  # tokens, milliseconds: far above any call, far below what would overflow a decayed sum
+#: Tokens or milliseconds of a call: far above any call, far below what would overflow a decayed sum.
+MAX_COUNT = 100_000_000
 
 #: In the place of a pin: it is kept by the service.
 STORED_PIN = "stored"
@@ -129,7 +131,7 @@ RECORD = Form(
         "hop": Whole(31),
         "arm": _ARM,
         "outcome": Choice(tuple(OUTCOMES)),
-        **dict.fromkeys(_COUNTS, Whole(_MAX_COUNT)),
+        **dict.fromkeys(_COUNTS, Whole(MAX_COUNT)),
         "quality": Share(),
         "quality_slugs": Slugs(_SLUG, 0, 8, "slugs"),
         "finish_reason": Choice(("stop", "length", "tool_calls", "content_filter", "error", "other")),
@@ -157,7 +159,7 @@ RECEIPTS = Form(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteRequest:
     """One admitted route request. Exactly one of `policy` (a published name) and `inline` (an IR document) is set.
 
@@ -194,7 +196,7 @@ class RouteRequest:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryRecord:
     """What one hop of a decision's plan came to. Tokens, milliseconds; `quality_ppm` in parts per million.
 
@@ -218,7 +220,7 @@ class TelemetryRecord:
     empty_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TelemetryBatch:
     """One admitted batch of telemetry. The same `idempotency_key` stands for the same records."""
 
@@ -226,7 +228,7 @@ class TelemetryBatch:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishRequest:
     """A policy's text; `dry_run`: say what is wrong with it and store nothing."""
 
@@ -250,8 +252,8 @@ def too_many(most: int, wait_ms: int) -> RequestError:
 def too_many_accounts(most: int) -> RequestError:
     """What answers an inline policy with a budget that nobody has named yet, once there are too many."""
     message = (
-        f"policies that came with calls have named {most} budgets and exploring routes in this period; use names that a"
-        " published policy uses, or wait for the next day"
+        "policies that came with calls have named too many budgets and exploring routes in this period"
+        f" ({most} in one part of the ledger); use names that a published policy uses, or wait for the next day"
     )
     return RequestError(429, "too_many_accounts", message)
 

@@ -3,19 +3,22 @@
 The snapshot (`catalog.json` beside this file) is compiled by `pointsman catalog build`; each field carries its source
 and the date it was read. Prices are whole pico-dollars per token. A field the sources lack is None: unknown to gates.
 
-    CatalogError    a row without prices, or with ones that no provider asks; there is no cost without a price
+    CatalogError    a row without prices, with ones that no provider asks, or with tiers out of order; there is no cost
+                    without a price
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from policy_lang.fingerprint import fingerprint
+from policy_lang.frozen import frozen
 from policy_lang.gates import FactValue
 
 __all__ = ["Catalog", "CatalogError", "Model", "Prices", "default_catalog", "model_document", "model_from_document"]
@@ -27,9 +30,9 @@ class CatalogError(ValueError):
     """The message names the arm and the price."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prices:
-    """What a token of each class costs, pico-dollars. `above`: prompt tokens from which these hold (0: always)."""
+    """What a token of each class costs, pico-dollars, where the prompt has more tokens than `above` (0: always)."""
 
     price_in: int
     price_out: int
@@ -38,7 +41,7 @@ class Prices:
     above: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """One arm. Sizes in tokens, prices in pico-dollars per token, None where no source states the field.
 
@@ -71,12 +74,20 @@ class Model:
                 price = getattr(held, name)
                 if (price is None and name in _REQUIRED) or not (price is None or (type(price) is int and price >= 0)):
                     raise CatalogError(f"`{self.arm}`: `{name}` must be whole pico-dollars per token, not {price!r}")
+        for what, starts in (("tiers", [0, *_starts(self.tiers)]), ("batch", _starts(self.batch))):
+            if starts and (starts[0] != 0 or any(low >= high for low, high in pairwise(starts))):
+                raise CatalogError(f"`{self.arm}`: `above` must ascend in `{what}`, from 0 in `batch`")
+
+    def steps(self, *, batch: bool = False) -> tuple[Prices, ...]:
+        """The price list, that of the shortest prompts first; the list price where the arm has no batch service."""
+        if batch and self.batch:
+            return self.batch
+        return (Prices(self.price_in, self.price_out, self.price_cached_read, self.price_cached_write), *self.tiers)
 
     def prices(self, prompt_tokens: int, *, batch: bool = False) -> Prices:
-        """The prices that hold for a prompt of this size; the list price where the arm has no batch service."""
-        base = Prices(self.price_in, self.price_out, self.price_cached_read, self.price_cached_write)
-        steps = self.batch if batch and self.batch else (base, *self.tiers)
-        return max((step for step in steps if prompt_tokens >= step.above), key=lambda step: step.above)
+        """The prices that hold for a prompt of this size."""
+        first, *longer = self.steps(batch=batch)
+        return next((step for step in reversed(longer) if prompt_tokens > step.above), first)
 
     def facts(self) -> dict[str, FactValue]:
         """Model fields under the names a policy uses."""
@@ -84,12 +95,12 @@ class Model:
 
 
 _NO_FACTS = ("arm", "name", "price_cached_write", "tiers", "batch")
-_FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__slots__ if name not in _NO_FACTS)
+_FACT_FIELDS = tuple((f"model.{name}", name) for name in Model.__match_args__ if name not in _NO_FACTS)
 _REQUIRED = ("price_in", "price_out")
 _PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_write")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalog:
     """Models by arm id, aliases (bare model names and nicknames) to arm ids, and the fingerprint over both.
 
@@ -153,7 +164,9 @@ class Catalog:
 
 def model_document(model: Model) -> dict[str, Any]:
     """A model as JSON values; absent fields are left out."""
-    found = {name: value for name in Model.__slots__ if (value := getattr(model, name)) is not None}
+    found: dict[str, Any] = {
+        name: value for name in Model.__match_args__ if (value := getattr(model, name)) is not None
+    }
     for name in ("tiers", "batch"):
         if steps := found.pop(name):
             found[name] = [_prices_document(step) for step in steps]
@@ -200,5 +213,9 @@ def _at_prices(model: Model, steps: tuple[Prices, ...]) -> Model:
     return replace(model, **listed, tiers=steps[1:])
 
 
+def _starts(steps: tuple[Prices, ...]) -> list[int]:
+    return [step.above for step in steps]
+
+
 def _prices_document(step: Prices) -> dict[str, int]:
-    return {name: value for name in Prices.__slots__ if (value := getattr(step, name)) is not None}
+    return {name: value for name in Prices.__match_args__ if (value := getattr(step, name)) is not None}

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from policy_lang.frozen import frozen
+
 __all__ = ["NOWHERE", "Diagnostic", "Severity", "Span", "Style", "did_you_mean", "error", "render", "warning"]
 
 Severity = Literal["error", "warning", "note"]
@@ -36,7 +38,7 @@ class Span:
 NOWHERE = Span(0, 0, 1, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagnostic:
     """One finding. `suggestion` is text that could stand in place of the span."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from hashlib import sha256
 
+from policy_lang.frozen import frozen
 from policy_lang.vocabulary import (
     CONTEXT_BUCKETS,
     STRUCTURES,
@@ -39,7 +39,7 @@ class EnvelopeError(ValueError):
     """A field is missing, unknown or outside its vocabulary; the message says what would be accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """The shape of one call. Sizes and the tool count are bucket names, never raw numbers."""
 
@@ -84,6 +84,8 @@ def build_envelope(
         tokens = bucket_for("tokens", max(estimated_tokens, context_tokens))
     except ValueError as problem:
         raise EnvelopeError(str(problem)) from None
+    except TypeError:
+        raise EnvelopeError("`context_tokens`, `tools_used` and `estimated_tokens` must be whole numbers") from None
     return _checked(Envelope(task_type, structure_type, context, tools, time_sensitive, tokens))
 
 
@@ -103,7 +105,7 @@ def envelope_from_wire(document: object) -> Envelope:
     """Admit a JSON object as an envelope; exactly the six fields, each inside its vocabulary."""
     if not isinstance(document, dict):
         raise EnvelopeError("`envelope` must be an object with six fields")
-    names = Envelope.__slots__
+    names = Envelope.__match_args__
     if unknown := sorted(set(document) - set(names)):
         raise EnvelopeError(f"unknown field `{unknown[0][:40]}` in `envelope`; the fields are {', '.join(names)}")
     if missing := [name for name in names if name not in document]:

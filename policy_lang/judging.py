@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic, error
+from policy_lang.frozen import frozen
 from policy_lang.testing import Expectation, PolicyTest
 
 __all__ = ["Observed", "judge"]
@@ -13,7 +13,7 @@ __all__ = ["Observed", "judge"]
 _MOST_SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observed:
     """What was decided. None where nothing served; `candidates`: the arms that survive every gate; `reasons`: of the
     others, why not.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from policy_lang.analysis.analyse import analyse
 from policy_lang.analysis.findings import Finding
@@ -18,6 +17,7 @@ from policy_lang.catalog import Catalog
 from policy_lang.checking.style import Edit, Fix, Subject, removal, style
 from policy_lang.compiler import Compilation, compile_policy
 from policy_lang.diagnostics import NOWHERE, Diagnostic, Span
+from policy_lang.frozen import frozen
 from policy_lang.text import syntax
 from policy_lang.text.parser import parse
 
@@ -32,7 +32,7 @@ _LEAST_LETTERS = 4
 _UNREADABLE = frozenset(("P001", "P002", "P003"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mended:
     """A text after its safe fixes, and the findings that went with them."""
 

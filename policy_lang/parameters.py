@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from policy_lang.frozen import frozen
 from policy_lang.vocabulary import OUTCOMES
 
 __all__ = ["CHECKS", "EFFORTS", "HANDLED_OUTCOMES", "NUMERIC_PARAMETERS", "PARAMETERS", "PATTERNS", "Range"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """Least and greatest value in thousandths; `whole` where only whole numbers make sense."""
 

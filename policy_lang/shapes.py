@@ -8,8 +8,8 @@ name, and none. A product over one representative per class therefore covers eve
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from policy_lang.frozen import frozen
 from policy_lang.gates import FactValue, evaluate, mentioned_fields
 from policy_lang.ir import And, Attribute, Compare, CompareFields, Expr, In, Not, Or
 from policy_lang.vocabulary import (
@@ -45,7 +45,7 @@ ENVELOPE_FIELDS = {
 _SLUGS = ("org", "team", "product")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dimension:
     """One axis of a space: the classes of its values, each led by its representative. None is a value that is absent.
 

@@ -6,11 +6,11 @@ Tests are no part of the policy: they do not enter the IR or its fingerprint.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.diagnostics import Span
 from policy_lang.envelope import Envelope
+from policy_lang.frozen import frozen
 
 __all__ = ["SUBJECTS", "Evidence", "Expectation", "PolicyTest"]
 
@@ -19,7 +19,7 @@ Subject = Literal["route", "tier", "model", "candidate", "floor", "status"]
 SUBJECTS: tuple[Subject, ...] = ("route", "tier", "model", "candidate", "floor", "status")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """What one arm did on one task, in every shape of it: outcomes counted, mean quality over all of them, p95s."""
 
@@ -32,7 +32,7 @@ class Evidence:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expectation:
     """`subject` is one of `values`, or with `holds` False none of them; models as arm ids."""
 
@@ -42,7 +42,7 @@ class Expectation:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyTest:
     """One `test`: the call, what was learned before it, what is expected of the decision.
 

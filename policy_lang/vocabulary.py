@@ -6,8 +6,9 @@ Bucket bounds are inclusive upper bounds; every top bucket has a bound too, so `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from policy_lang.frozen import frozen
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bucket:
     """One named class of a size; `upper` is inclusive."""
 
@@ -130,7 +131,7 @@ Scope = Literal["shape", "request", "model"]
 Kind = Literal["enum", "ordered", "slug", "flag", "tokens", "price", "ppm"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldSpec:
     """A field a policy may name. `values` lists the closed vocabulary, empty where the kind is open."""
 

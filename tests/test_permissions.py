@@ -26,6 +26,7 @@ HOLDING = (
     "StatisticsTable",
     "TelemetryDeadLetterQueue",
     "TelemetryQueue",
+    "WatchFunctionAliaslive",
 )
 # While nothing is proven every call is explored, so that the run meets an exploration whatever is drawn.
 SHARE = "explore at most 5%, 30% while unproven"
@@ -44,6 +45,7 @@ BY_LAMBDA = {
 ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
     "SendMessageBatch": "sqs:SendMessage",
+    "Invoke": "lambda:InvokeFunction",
     "Put": "dynamodb:PutItem",
     "Update": "dynamodb:UpdateItem",
 }
@@ -86,7 +88,7 @@ def needed():
             for operation, target in called:
                 service = model.service_model.service_name
                 action = ACTIONS.get(operation, f"{service}:{operation}")
-                keys = ("TableName", "Bucket", "QueueUrl", "SecretId")
+                keys = ("TableName", "Bucket", "QueueUrl", "SecretId", "FunctionName")
                 seen[running[0]].add((action, names[next(target[key] for key in keys if key in target)]))
             # Not a deleted queue: the stack itself looks at the depth of its queues now and then.
             if model.name == "SendMessage" and running[1:] == ["queue down"]:
@@ -120,6 +122,9 @@ def _live(stack, clock, running):
             stack.resources.client("sqs").send_message(QueueUrl=url, MessageBody="poison")
             running[0] = source.function.replace("Function", "Role")
             assert _poller(stack, source).drain(retry=True)
+        # And what `learn` has just asked of it.
+        running[0] = "WatchRole"
+        stack.run_schedules()
         running[0] = "RouteRole"
         running.append("queue down")
         client.route(policy="acme/support", envelope=ENVELOPE)

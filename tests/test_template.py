@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +13,10 @@ from samtranslator.yaml_helper import yaml_parse
 
 import functions
 from policy_cli.dev.template import TEMPLATE, Template, read_template
+from policy_engine.settlement import Settlement, Telemetry, outcome_record
+from policy_engine.token import TokenArm, TokenClaims
+from policy_engine.wire import TelemetryRecord
+from policy_lang.canonical import parse_strict
 
 Nested = dict[str, dict[str, Any]]
 
@@ -150,6 +155,15 @@ def test_callers_get_both_permissions_that_a_function_url_wants(template: Templa
         assert granted[1]["Condition"] == {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
 
 
+def test_a_deployment_is_offered_every_capability_that_it_needs(template: Template) -> None:
+    settings = tomllib.loads((TEMPLATE.parent / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    offered = set(settings["capabilities"].split())
+    named = {name for name, role in properties(template, "IAM::Role").items() if "RoleName" in role}
+    assert of(template, "CloudFormation::Stack")
+    assert not named
+    assert offered == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}
+
+
 def test_every_queue_has_a_dead_letter_queue_that_keeps_longer(template: Template) -> None:
     queues = properties(template, "SQS::Queue")
     redrives = {name: queue["RedrivePolicy"] for name, queue in queues.items() if "RedrivePolicy" in queue}
@@ -161,6 +175,13 @@ def test_every_queue_has_a_dead_letter_queue_that_keeps_longer(template: Templat
         assert target["MessageRetentionPeriod"] >= queues[name]["MessageRetentionPeriod"]
         assert redrive["maxReceiveCount"] >= 3
     assert all(queue["KmsMasterKeyId"] == DATA_KEY for queue in queues.values())
+
+
+def test_markers_outlive_a_redriven_message(template: Template) -> None:
+    from policy_engine.settlement import _REDELIVERY_MS, REDRIVE_LIMIT_MS
+
+    kept_ms = properties(template, "SQS::Queue")["TelemetryQueue"]["MessageRetentionPeriod"] * 1000
+    assert REDRIVE_LIMIT_MS + kept_ms <= _REDELIVERY_MS
 
 
 def test_a_batch_in_work_is_not_delivered_again(template: Template) -> None:
@@ -186,6 +207,26 @@ def test_watch_runs_every_minute_and_knows_its_hourly_rule(template: Template) -
     }
 
 
+def test_decisions_know_of_a_snapshot_as_soon_as_a_busy_tenant_may_have_the_next(template: Template) -> None:
+    parameter = template.document["Parameters"]["SnapshotSeconds"]
+    assert (parameter["Default"], parameter["MaxValue"]) == (15, 60)
+    given = {function.name: function.environment for function in template.functions}
+    milliseconds = {"Fn::Sub": "${SnapshotSeconds}000"}
+    assert given["WatchFunction"]["SNAPSHOT_PERIOD_MS"] == given["RouteFunction"]["STATE_MAX_AGE_MS"] == milliseconds
+
+
+def test_only_learn_invokes_a_function_and_only_watch(template: Template) -> None:
+    callers = {
+        (role, resource)
+        for role in properties(template, "IAM::Role")
+        for action, resource in grants(template, role)
+        if action.startswith("lambda:")
+    }
+    assert callers == {("LearnRole", "{'Ref': 'WatchFunctionAliaslive'}")}
+    given = {function.name: function.environment for function in template.functions}
+    assert given["LearnFunction"]["WATCH_FUNCTION_ARN"] == {"Ref": "WatchFunctionAliaslive"}
+
+
 def test_nothing_is_granted_on_everything(template: Template) -> None:
     for name, statement in statements(template):
         assert statement["Effect"] == "Allow"
@@ -206,19 +247,32 @@ def test_roles_are_written_out_and_only_lambda_assumes_them(template: Template) 
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
-def test_publish_can_register_nobody(template: Template) -> None:
+@pytest.mark.parametrize("role", ["PublishRole", "WatchRole"])
+def test_no_function_can_register_anybody(template: Template, role: str) -> None:
     from functions.stores.keys import alias_key, credential_key, pointer_key, policy_key, signature_key, tenant_key
 
     (writing,) = [
         statement
         for name, statement in statements(template)
-        if name == "PublishRole" and "dynamodb:PutItem" in as_list(statement["Action"])
+        if name == role and "dynamodb:PutItem" in as_list(statement["Action"])
     ]
     (allowed,) = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     own = [pointer_key("a"), policy_key("a", "f"), alias_key("a", "n"), signature_key("a", "m")]
     assert all(fnmatchcase(str(key["pk"]), allowed) for key in own)
     registry = [credential_key("iam", "arn"), credential_key("hmac", "id"), tenant_key("a")]
     assert not any(fnmatchcase(str(key["pk"]), allowed) for key in registry)
+
+
+def test_only_publish_and_watch_write_the_state_table(template: Template) -> None:
+    roles = properties(template, "IAM::Role")
+    writes = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem")
+    found = {
+        (role, a)
+        for role in roles
+        for a, resource in grants(template, role)
+        if a in writes and "StateTable" in resource
+    }
+    assert found == {("PublishRole", "dynamodb:PutItem"), ("WatchRole", "dynamodb:PutItem")}
 
 
 def test_only_learn_writes_statistics_and_nobody_deletes_records(template: Template) -> None:
@@ -314,7 +368,10 @@ def test_the_environment_of_functions_names_things_and_holds_no_secret(template:
     parameters = template.document["Parameters"]
     for function in template.functions:
         for name, value in function.environment.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "Fn::Sub" in value:
+                (parameter,) = re.fullmatch(r"\$\{(\w+)\}0*", value["Fn::Sub"]).groups()
+                assert parameters[parameter]["Type"] == "Number", (function.name, name)
+            elif isinstance(value, dict):
                 assert list(value) == ["Ref"], (function.name, name)
                 assert value["Ref"] not in parameters, (function.name, name)
             else:
@@ -370,6 +427,49 @@ def test_partitions_are_projected_where_record_files_them(nested: Nested) -> Non
         assert [key["Name"] for key in table["PartitionKeys"]] == ["tenant", "dt", "hh"]
 
 
+def fields_of(kind: str) -> dict[str, Any]:
+    """The fields of a Hive `struct<...>`, structs within as their fields, other types by name."""
+    as_json = re.sub(r"(\w+):", r'"\1":', kind.replace("struct<", "{").replace(">", "}"))
+    found: dict[str, Any] = json.loads(re.sub(r":(\w+)", r':"\1"', as_json))
+    return found
+
+
+def columns(nested: Nested, table: str) -> dict[str, str]:
+    declared = resources(nested, "analysis", "Glue::Table")[table]["Properties"]["TableInput"]["StorageDescriptor"]
+    return {column["Name"]: column["Type"] for column in declared["Columns"]}
+
+
+PYTHON = {"string": str, "bigint": int, "int": int, "boolean": bool}
+
+
+def strays(declared: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+    """What a table says of a document and is not so. The serde would read it as NULL, without a word."""
+    for name, kind in declared.items():
+        if isinstance(kind, dict):
+            yield from strays(kind, document.get(name) or {})
+        elif type(document.get(name)) is not PYTHON[kind]:
+            yield name
+
+
+def test_tables_name_what_receipts_hold(nested: Nested) -> None:
+    lines = (Path(__file__).parent / "conformance/receipts/format-1/desk.jsonl").read_text().splitlines()
+    served = [found for found in map(json.loads, lines) if found["receipt"]["decision"]["status"] == "served"]
+    declared = {name: kind if name == "hash" else fields_of(kind) for name, kind in columns(nested, "Receipts").items()}
+    assert declared["receipt"]["decision"]["baseline"] == {"arm": "string", "cost_nanodollars": "bigint"}
+    assert len(served) > 20
+    assert {name for found in served for name in strays(declared, found)} <= {"tier"}
+
+
+def test_tables_name_what_outcome_records_hold(nested: Nested) -> None:
+    counts = dict.fromkeys(("input_tokens", "output_tokens", "latency_ms", "ttft_ms"), 7)
+    record = TelemetryRecord("token", 0, "a/b", "ok", quality_ppm=1, **counts)
+    claims = TokenClaims("acme", "d", "c", "label", "r", (TokenArm("a/b", 0, 1, 1, 1, 1),), 1, False, 0)
+    settled = Settlement(Telemetry("acme", "r:0", 1, record), claims, 5, reason="late")
+    document = outcome_record(settled, {"outcome": "applied", "quality": "late"})
+    declared = {name: fields_of(kind) if "<" in kind else kind for name, kind in columns(nested, "Outcomes").items()}
+    assert list(strays(declared, document)) == []
+
+
 def test_queries_are_bounded_encrypted_and_forgotten(nested: Nested) -> None:
     (group,) = resources(nested, "analysis", "Athena::WorkGroup").values()
     bounds = group["Properties"]["WorkGroupConfiguration"]
@@ -398,7 +498,10 @@ def test_every_queue_and_every_way_to_fail_has_an_alarm(template: Template, nest
     for name, queue in properties(template, "SQS::Queue").items():
         metric = "ApproximateAgeOfOldestMessage" if "RedrivePolicy" in queue else "ApproximateNumberOfMessagesVisible"
         assert (metric, name) in watched
-    assert {("Errors", "RouteFunction"), ("Throttles", "RouteFunction"), ("Errors", "WatchFunction")} <= watched
+    doors = {(metric, f"{door}Function") for metric in ("Errors", "Throttles") for door in ("Route", "Ingest")}
+    assert doors | {("Errors", "WatchFunction")} <= watched
+    unavailable = {each["Dimensions"][0]["Value"] for each in alarms if each["MetricName"] == "Unavailable"}
+    assert unavailable == {"route", "ingest"}
     for alarm in alarms:
         assert alarm["AlarmActions"] == {"Fn::If": ["Notifies", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
         assert alarm["TreatMissingData"] in ("notBreaching", "breaching")
@@ -414,7 +517,7 @@ def test_dashboard_and_alarms_read_only_metrics_that_functions_emit(nested: Nest
         if alarm["Properties"]["Namespace"] == "Pointsman"
     }
     (board,) = resources(nested, "monitoring", "CloudWatch::Dashboard").values()
-    widgets = json.loads(board["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    widgets = parse_strict(board["Properties"]["DashboardBody"]["Fn::Sub"], max_bytes=1 << 20)["widgets"]
     for widget in widgets:
         assert widget["x"] + widget["width"] <= 24
         ours |= {metric[1] for metric in widget["properties"]["metrics"] if metric[0] == "Pointsman"}

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 
 from online import Call, Outcome
 
-from policy_engine.decision import Circumstances, Decision, decide, decision_id_for, draw_ppm
+from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
+from policy_engine.draws import draw_ppm
 from policy_engine.selection import utility_ppm
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot
 from policy_engine.statistics import CellRow, epoch_of, outcome_sums, quality_sums
 from policy_engine.table import Table, compile_table
-from policy_engine.wire import Outcome as Verdict
 from policy_engine.wire import RouteRequest, TelemetryRecord
 from policy_lang.catalog import Catalog
 from policy_lang.ir import PPM, Policy
+from policy_lang.vocabulary import Outcome as Verdict
 
 SNAPSHOT_MS = 60_000
 PolicyFor = Callable[[tuple[str, ...]], Policy]
@@ -116,7 +117,7 @@ def _increments(outcome: Outcome, arm: str, at_ms: int) -> list[Mapping[str, int
         outcome.output_tokens,
         latency_ms=outcome.latency_ms,
     )
-    sums = [outcome_sums(record, at_ms)]
+    sums: list[Mapping[str, int]] = [outcome_sums(record, at_ms)]
     if outcome.graded and not outcome.provider_fault:
         sums.append(quality_sums(round(outcome.quality * PPM), at_ms))
     return sums

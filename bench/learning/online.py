@@ -50,11 +50,12 @@ Answer = Callable[[Call, str], Outcome]
 
 def play(router: Router, calls: Sequence[Call], answer: Answer, seed: int) -> list[str]:
     """Serve every call; the arms that served. An outcome reaches the router its latency and a reporting delay later."""
-    order, late, served = count(), [], []
+    order, served = count(), list[str]()
+    late: list[tuple[int, int, Call, str, Outcome]] = []
     for call in calls:
         while late and late[0][0] <= call.at_ms:
-            _, _, *event = heapq.heappop(late)
-            router.learn(*event)
+            *_, known, tried, came = heapq.heappop(late)
+            router.learn(known, tried, came)
         arm = router.choose(call)
         outcome = answer(call, arm)
         arrives = call.at_ms + outcome.latency_ms + reporting_delay_ms(seed, call.number)

@@ -129,6 +129,7 @@ def after_change(trial: Trial, served: Sequence[str]) -> dict[str, float]:
     """Decisions until the changed arm serves under a tenth (flip) or over half of its best tasks (join), of 200."""
     at, arm = trial.change_at, trial.changed
     assert at is not None
+    assert arm is not None
     if trial.calls[0].arms == trial.calls[-1].arms:
         return {"eviction_decisions": _first(served[at:], lambda window: window.count(arm) <= 10, 100)}
     best_in = _tasks_where_best(trial, arm)
@@ -306,7 +307,9 @@ def reported(
     rows: dict[str, list[dict[str, float]]], recorded: Recorded, options: argparse.Namespace, passes: int
 ) -> dict[str, object]:
     """The JSON of a run: ours at the top, a row per baseline and rival, each figure with its interval."""
-    figures = {name: {key: mean_interval([r[key] for r in found]) for key in found[0]} for name, found in rows.items()}
+    figures: dict[str, dict[str, object]] = {
+        name: {key: mean_interval([r[key] for r in found]) for key in found[0]} for name, found in rows.items()
+    }
     ahead = {
         name: mean_interval(
             [a["net_utility_pct"] - b["net_utility_pct"] for a, b in zip(rows["pointsman"], found, strict=True)]

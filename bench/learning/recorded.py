@@ -215,20 +215,19 @@ def _outcome(row: Row, price: tuple[int, int], graded: bool) -> Outcome:
 
 def _prices(path: Path, rows: Sequence[Row], models: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Pico-dollars per token in and out: `prices.csv` beside the file, else a call's mean cost as 1,000 tokens."""
-    listed = {}
+    listed: dict[str, tuple[int, int]] = {}
     beside = path.with_name("prices.csv")
     if beside.exists():
         with beside.open() as lines:
             for line in csv.DictReader(lines):
                 if line["dataset"] == rows[0].dataset:
-                    listed[line["model"]] = tuple(
-                        round(float(line[f"{way}_usd_per_mtok"] or 0) * 1e6) for way in ("input", "output")
-                    )
+                    told, made = (round(float(line[f"{way}_usd_per_mtok"] or 0) * 1e6) for way in ("input", "output"))
+                    listed[line["model"]] = told, made
     spent: Counter[str] = Counter()
     number = Counter(row.model for row in rows)
     for row in rows:
         spent[row.model] += row.cost_usd  # type: ignore[assignment]  # a counter of dollars
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for model in models:
         blended = max(1, round(spent[model] / number[model] * 1e12 / 1000))
         price = listed.get(model)

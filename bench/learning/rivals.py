@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Any
 
 from online import Call, Outcome
 
@@ -48,7 +49,7 @@ class Random(Rival):
 class Always(Rival):
     """One arm for everything."""
 
-    def __init__(self, *common: object, arm: str, name: str) -> None:
+    def __init__(self, *common: Any, arm: str, name: str) -> None:
         self.name = name
         super().__init__(*common)
         self.arm = arm
@@ -62,7 +63,7 @@ class VowpalSquareCb(Rival):
 
     name = "vw_squarecb"
 
-    def __init__(self, *common: object, gamma_scale: float = 100.0, rate: float = 1.0) -> None:
+    def __init__(self, *common: Any, gamma_scale: float = 100.0, rate: float = 1.0) -> None:
         super().__init__(*common)
         import vowpalwabbit
 
@@ -91,7 +92,7 @@ class VowpalSquareCb(Rival):
 class MabwiserLinear(Rival):
     """MABWiser's LinUCB (Li et al. 2010) and LinTS (Agrawal and Goyal 2013), one ridge regression an arm."""
 
-    def __init__(self, *common: object, policy: str = "LinUCB", alpha: float = 1.0) -> None:
+    def __init__(self, *common: Any, policy: str = "LinUCB", alpha: float = 1.0) -> None:
         self.name = f"mabwiser_{policy.lower()}"
         super().__init__(*common)
         from mabwiser.mab import MAB, LearningPolicy
@@ -123,10 +124,10 @@ class Thompson(Rival):
 
     name = "thompson_cell"
 
-    def __init__(self, *common: object, prior: float = 1.0) -> None:
+    def __init__(self, *common: Any, prior: float = 1.0) -> None:
         super().__init__(*common)
         self.prior = prior
-        self.counts: dict[object, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self.counts: dict[tuple[object, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
         self.costs: dict[object, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def choose(self, call: Call) -> str:
@@ -139,7 +140,7 @@ class Thompson(Rival):
         number, total = self.costs[arm]
         self.costs[arm] = [number + 1, total + outcome.cost_nanodollars]
 
-    def _keys(self, call: Call, arm: str) -> tuple[object, ...]:
+    def _keys(self, call: Call, arm: str) -> tuple[tuple[object, ...], ...]:
         return ((call.envelope, arm),)
 
     def _sample(self, call: Call, arm: str) -> float:
@@ -157,7 +158,7 @@ class HierarchicalThompson(Thompson):
 
     name = "thompson_hierarchical"
 
-    def __init__(self, *common: object, weight: float = 35.0) -> None:
+    def __init__(self, *common: Any, weight: float = 35.0) -> None:
         super().__init__(*common)
         self.weight = weight
         self.recent: dict[str, list[float]] = defaultdict(list)
@@ -170,11 +171,11 @@ class HierarchicalThompson(Thompson):
         if len(residuals) > 100:
             residuals.pop(0)
             if sum(residuals) / (0.21 * len(residuals)) ** 0.5 < -4.5:
-                for key in [key for key in self.counts if key == arm or arm in key]:
+                for key in [key for key in self.counts if arm in key]:
                     self.counts[key] = [0.0, 0.0]
                 residuals.clear()
 
-    def _keys(self, call: Call, arm: str) -> tuple[object, ...]:
+    def _keys(self, call: Call, arm: str) -> tuple[tuple[object, ...], ...]:
         return ((call.envelope, arm), (call.envelope.task_type, arm), (arm,))
 
     def _sample(self, call: Call, arm: str) -> float:
@@ -204,7 +205,7 @@ class LiteLlmAdaptive(Rival):
     name = "litellm_adaptive"
     mass, cap = 10.0, 200.0
 
-    def __init__(self, *common: object, quality_weight: float | None = 0.75) -> None:
+    def __init__(self, *common: Any, quality_weight: float | None = 0.75) -> None:
         super().__init__(*common)
         if quality_weight is None:
             self.name = "litellm_adaptive_at_v"

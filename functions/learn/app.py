@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from functions.learn.news import News
 from functions.observability import observe
 from functions.settings import LearnSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.errors import ConflictError, StoreError
+from functions.stores.invocations import Callee
 from functions.stores.messages import MessageError, RecordLines, pack_lines, split_lines, unpack_telemetry
 from functions.stores.queues import DeadLetters, Queue
 from functions.stores.secrets import KeyRing
@@ -57,11 +59,14 @@ class Learner:
     after it has been set aside with the reason why it can have neither.
     """
 
-    def __init__(self, statistics: StatisticsStore, outcomes: Queue, dead: DeadLetters, keys: KeyRing) -> None:
+    def __init__(
+        self, statistics: StatisticsStore, outcomes: Queue, dead: DeadLetters, keys: KeyRing, news: News
+    ) -> None:
         self._statistics = statistics
         self._outcomes = outcomes
         self._dead = dead
         self._keys = keys
+        self._news = news
 
     def absorb(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Learn from one SQS event; the answer names the messages to deliver again."""
@@ -70,7 +75,10 @@ class Learner:
         states = {each.telemetry.record_id: _field_states(each, owners) for each in batch.remaining()}
         self._recorded(batch, states)
         # Asked again: if the outcome records could not be queued, all of it is counted when the batch comes again.
-        _report(batch, {each.telemetry.record_id: states[each.telemetry.record_id] for each in batch.remaining()})
+        kept = batch.remaining()
+        told = [each for each in kept if states[each.telemetry.record_id].get("outcome") == "applied"]
+        asked = self._news.heard(each.telemetry for each in told)
+        _report(batch, {each.telemetry.record_id: states[each.telemetry.record_id] for each in kept}, told, asked)
         return {"batchItemFailures": [{"itemIdentifier": message} for message in batch.failed]}
 
     def _judged(self, messages: Iterable[Mapping[str, Any]]) -> _Batch:
@@ -150,6 +158,8 @@ def learner() -> Learner:
         Queue(sqs, settings.records_queue_url, "records_unavailable"),
         DeadLetters(sqs, settings.telemetry_dead_letter_queue_url),
         KeyRing(clients.patient("secretsmanager"), settings.signing_secret_arn),
+        # Telemetry does not wait for long to be told that nobody can look at it now.
+        News(Callee(clients.impatient("lambda"), settings.watch_function_arn)),
     )
 
 
@@ -164,11 +174,16 @@ def _field_states(settlement: Settlement, owners: Mapping[MarkerKey, str]) -> di
     return states
 
 
-def _report(batch: _Batch, states: Mapping[str, Mapping[Field, State]]) -> None:
+def _report(
+    batch: _Batch,
+    states: Mapping[str, Mapping[Field, State]],
+    told: Sequence[Settlement],
+    asked: Mapping[str, Any],
+) -> None:
+    """`told`: the records whose outcome was applied. `asked`: facts of the looks that were asked for."""
     found = Counter(record_state(each, states[each.telemetry.record_id]) for each in batch.remaining())
-    told = [each for each in batch.remaining() if states[each.telemetry.record_id].get("outcome") == "applied"]
     counts = {f"Telemetry{state.capitalize()}": found[state] for state in ("applied", "duplicate", "late", "rejected")}
-    facts: dict[str, Any] = {"messages": len(batch.settled)}
+    facts: dict[str, Any] = {"messages": len(batch.settled), **asked}
     if batch.failed:
         facts["failed"] = batch.failed
         counts["MessagesFailed"] = len(batch.failed)

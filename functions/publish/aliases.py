@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from functions.function_url import Reply, Request, json_reply
@@ -18,6 +17,7 @@ from functions.stores.state import Revision, StateStore
 from policy_engine.aliases import Alias, AliasError, alias_of, weighted
 from policy_engine.state import PublishedPolicy, RouteState, with_alias
 from policy_engine.wire import RequestError, parse_alias
+from policy_lang.frozen import frozen
 
 __all__ = ["PREFIX", "AliasRecord", "moved_alias", "read_alias"]
 
@@ -26,7 +26,7 @@ _KEPT_ENTRIES = 50
 _LEAST_DIGITS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AliasRecord:
     """An alias as its item keeps it: where it leads since when, and where it led before, newest last."""
 
@@ -79,7 +79,7 @@ def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> 
     wanted = parse_alias(request.body)
     record = read_alias(store, tenant, name)
     if not record.alias:
-        raise RequestError(404, "unknown_policy", f"no policy `{name}` is published; POST it to /v1/policies/{name}")
+        raise RequestError(404, "unknown_policy", f"no policy `{name}` is published")
     record = _aimed(record, wanted, request.now_ms)
     published = {fingerprint: _stored(store, tenant, name, fingerprint) for fingerprint, _ in record.alias}
 

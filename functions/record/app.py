@@ -105,7 +105,7 @@ def _check(batch: RecordLines) -> None:
 def _outcome_tenant(line: str) -> Any:
     try:
         return json.loads(line)["tenant"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise MessageError("a line is not an outcome record") from None
 
 

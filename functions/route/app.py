@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
-from functions.route.metering import Meter
+from functions.route.metering import Meter, strained
 from functions.route.receipts import Receipts
 from functions.route.replies import Replies
 from functions.route.sessions import Sessions
 from functions.route.states import States, View
-from functions.route.tables import Tables
+from functions.route.tables import Assigned, Tables
 from functions.settings import RouteSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.backups import Backups
@@ -28,6 +28,7 @@ from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
 from policy_engine import attributes as names
 from policy_engine.breakers import standing
+from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
 from policy_engine.packing import packed
@@ -35,6 +36,7 @@ from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
 from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
 from policy_lang.catalog import default_catalog
+from policy_lang.frozen import frozen
 
 __all__ = ["RouteStores", "Router", "handler"]
 
@@ -42,7 +44,7 @@ PATH = "/v1/route"
 CARRIED_PATH = "/v1/receipts"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteStores:
     """Everything that `route` reads from or writes to."""
 
@@ -79,13 +81,20 @@ class Router:
         given = self._replies.given(tenant, wanted, request.now_ms)
         if given is not None:
             return given
-        return self._replies.keep(tenant, wanted, self._decided(request, tenant, wanted), request.now_ms)
+        mine, decision = self._decided(request, tenant, wanted)
+        reply, stands = self._replies.keep(decision.circumstances, wanted, mine)
+        if stands:
+            self._meter.charge(decision)
+            self._sessions.keep(wanted, decision)
+        return reply
 
-    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> Reply:
+    def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> tuple[Reply, Decision]:
+        """A reply whose receipt is durable. Nothing is charged yet, for under a key another's may be given."""
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = packed(_decision_id(request, tenant, wanted), view.state.packing)
-        wanted, table, lane = self._tables.deciding(wanted, view, decision_id, request.now_ms)
+        assigned, budgets = self._assigned(wanted, view, decision_id, tenant, request.now_ms)
+        wanted, table, lane = assigned.wanted, assigned.table, assigned.lane
         breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
         circumstances = Circumstances(
             tenant=tenant,
@@ -94,7 +103,7 @@ class Router:
             breakers=breakers,
             half_open=half_open,
             pin=self._sessions.pin(wanted, tenant, keys),
-            budgets=self._meter.readings(wanted, table, view, tenant, request.now_ms),
+            budgets=budgets,
             lane=lane,
             degraded=view.degraded,
             state_age_ms=view.age_ms,
@@ -102,13 +111,25 @@ class Router:
         decision = decide(wanted, table, view.state.snapshot, circumstances)
         carried = self._kept(wanted, decision, view, keys)
         if decision.status != "served":
-            return _nobody(decision, carried)
-        self._meter.charge(decision)
-        pin = self._sessions.hand_on(wanted, circumstances.pin, decision.pin(wanted.session), keys)
+            return _nobody(decision, carried), decision
+        pin = self._sessions.carried(wanted, decision, keys)
         answer = reply(decision, mint(_booked(decision, view), keys), pin)
         if carried:
             answer = f'{answer[:-1]},"receipt":"{carried}"}}'
-        return Reply(200, answer, _facts(decision, carried), _counts(decision, carried))
+        return Reply(200, answer, _facts(decision, carried), _counts(decision, carried)), decision
+
+    def _assigned(
+        self, wanted: RouteRequest, view: View, decision_id: str, tenant: str, now_ms: int
+    ) -> tuple[Assigned, tuple[BudgetReading, ...]]:
+        """What decides the call, and what the accounts that cover it have used."""
+        assigned = self._tables.deciding(wanted, view, decision_id, now_ms)
+        budgets = self._meter.readings(assigned, view, tenant, now_ms)
+        if not strained(assigned, budgets):
+            return assigned, budgets
+        main = self._tables.deciding(wanted, view, decision_id, now_ms, canaries=False)
+        if assigned.table is main.table:
+            return main, budgets
+        return main, self._meter.readings(main, view, tenant, now_ms, counted=True)
 
     def _kept(self, wanted: RouteRequest, decision: Decision, view: View, keys: SigningKeys) -> str | None:
         """Make the receipt durable; where nothing can keep it and the caller offered to, sign it to be carried."""
@@ -161,7 +182,8 @@ def _booked(decision: Decision, view: View) -> TokenClaims:
 
 
 def _decision_id(request: Request, tenant: str, wanted: RouteRequest) -> str:
-    entropy = json.dumps([tenant, wanted.idempotency_key or request.request_id, bool(wanted.idempotency_key)])
+    # The key alone would give two requests of one millisecond one id, and so two receipts that differ.
+    entropy = json.dumps([tenant, request.request_id, wanted.idempotency_key or False])
     return decision_id_for(request.now_ms, entropy.encode())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from functions.caching import Recent
 from functions.stores.errors import StoreError
+from functions.stores.keys import accounts_part
 from functions.stores.ledger import Ledger
 from policy_engine.accounts import Allowance, Charge, read_key
 from policy_engine.budgets import BudgetReading
@@ -16,11 +18,13 @@ __all__ = ["INLINE_ACCOUNTS", "MAX_ACCOUNTS", "STALE_LEASE_MS", "Leases"]
 
 #: Age at which a lease no longer serves, however unreachable the ledger.
 STALE_LEASE_MS = 5 * 60 * 1000
-#: Accounts of one tenant in use at a time: all of them are in one item, which holds 400 KB.
-MAX_ACCOUNTS = 2_000
-#: With so many in use, those that only inline policies name get no further ones: whoever makes names up must not take
-#: the place of a published budget.
-INLINE_ACCOUNTS = 500
+#: Accounts of one part in use at a time: all of them are in one item, which an update bills whole.
+MAX_ACCOUNTS = 1_000
+#: With so many in use in a part, those that only inline policies name get no further ones there: whoever makes names up
+#: must not take the place of a published budget.
+INLINE_ACCOUNTS = 100
+#: Renewals that a request makes though they could wait; those that cannot are made in any case.
+_RENEWED_AHEAD = 2
 # While the ledger is down every request would wait for it in vain; one in this many milliseconds does.
 _RETRY_MS = 2_000
 _HELD_TENANTS = 128
@@ -29,11 +33,12 @@ _STALE_AT_ONCE = 50
 
 @dataclass(slots=True)
 class _Book:
-    """The leases of one tenant by account, each with the key of its period."""
+    """The leases of one tenant by account, each with the key of its period; what the parts of its ledger held when they
+    were last renewed.
+    """
 
     leases: dict[str, tuple[str, Lease]] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
-    stale: tuple[str, ...] = ()
+    known: dict[str, frozenset[str]] = field(default_factory=dict)
     failed_ms: int | None = None
 
     def lease(self, allowance: Allowance, now_ms: int) -> Lease:
@@ -62,7 +67,7 @@ class Leases:
         *,
         hurried: bool = False,
     ) -> tuple[BudgetReading, ...]:
-        """What each account has used, in order; all of them renewed in one call when one is due.
+        """What each account has used, in order; those of a part of the ledger are renewed in one call when one is due.
 
         hurried: this request has waited for other things already, so that a lease that still has something left waits
         for the next one.
@@ -72,16 +77,16 @@ class Leases:
         book = self._books.get(tenant) or self._books.put(tenant, _Book())
         needs = [need(book.lease(each, now_ms), _granted(each, settled, now_ms), now_ms) for each in allowances]
         if max(needs) > (Need.SOON if hurried else Need.NONE) and not _resting(book, now_ms):
-            self._renew(tenant, book, allowances, settled, now_ms)
+            for part, together in _due(book, allowances, needs, now_ms, hurried=hurried):
+                self._renew(tenant, book, part, together, settled, now_ms)
+                if book.failed_ms is not None:
+                    break
         return tuple([_reading(book, each, settled, now_ms) for each in allowances])
 
     def crowded(self, tenant: str, allowances: Sequence[Allowance], now_ms: int) -> bool:
         """Whether some of the accounts are new and an inline policy may open none any more, as far as is known here."""
         book = self._books.get(tenant)
-        if book is None or len(book.known) < INLINE_ACCOUNTS:
-            return False
-        running = sum(not _over(key, now_ms) for key in book.known)
-        return running >= INLINE_ACCOUNTS and any(each.account.key(now_ms) not in book.known for each in allowances)
+        return book is not None and any(_crowded(book, each.account.key(now_ms), now_ms) for each in allowances)
 
     def charge(self, tenant: str, charges: Sequence[Charge]) -> None:
         """Take what a decision is expected to use out of the leases; the period may have ended since."""
@@ -95,26 +100,60 @@ class Leases:
                 book.leases[text] = (key, held[1].charged(amount))
 
     def _renew(
-        self, tenant: str, book: _Book, allowances: Sequence[Allowance], settled: Mapping[str, int], now_ms: int
+        self,
+        tenant: str,
+        book: _Book,
+        part: str,
+        allowances: Sequence[Allowance],
+        settled: Mapping[str, int],
+        now_ms: int,
     ) -> None:
-        asking = {}
+        asking, known = {}, book.known.get(part, frozenset())
         for each in allowances:
             key = each.account.key(now_ms)
-            if key in book.known or len(book.known) < MAX_ACCOUNTS:
+            if key in known or len(known) < MAX_ACCOUNTS:
                 asking[key] = asked(book.lease(each, now_ms), _granted(each, settled, now_ms), now_ms)
         if not asking:
             return
+        stale = [key for key in sorted(known) if _over(key, now_ms)][:_STALE_AT_ONCE]
         try:
-            totals = self._ledger.add(tenant, {key: add for key, (_, add) in asking.items()}, book.stale, now_ms)
+            totals = self._ledger.add(tenant, part, {key: add for key, (_, add) in asking.items()}, stale, now_ms)
         except StoreError:
             book.failed_ms = now_ms
             return
         book.failed_ms = None
-        book.known = frozenset(totals)
-        book.stale = tuple(key for key in totals if _over(key, now_ms))[:_STALE_AT_ONCE]
+        book.known[part] = frozenset(totals)
         for key, (slice_, add) in asking.items():
             text = key.rpartition("@")[0]
             book.leases[text] = (key, renewed(book.leases[text][1], slice_, add, totals[key], now_ms))
+
+
+def _due(
+    book: _Book, allowances: Sequence[Allowance], needs: Sequence[Need], now_ms: int, *, hurried: bool
+) -> list[tuple[str, list[Allowance]]]:
+    """The parts of the ledger to renew, the most urgent first and of those the longest not renewed, each with all its
+    accounts among `allowances`.
+    """
+    parts: dict[str, list[Allowance]] = defaultdict(list)
+    urgency: dict[str, tuple[int, int]] = {}
+    for each, needed in zip(allowances, needs, strict=True):
+        part = accounts_part(each.account.text)
+        parts[part].append(each)
+        urgency[part] = min(urgency.get(part, (0, 0)), (-needed, book.lease(each, now_ms).renewed_ms or 0))
+    ranked = sorted(parts, key=lambda part: urgency[part])
+    now = sum(-urgency[part][0] == Need.NOW for part in ranked)
+    soon = sum(-urgency[part][0] == Need.SOON for part in ranked)
+    ahead = 0 if hurried else min(soon, max(0, _RENEWED_AHEAD - now))
+    return [(part, parts[part]) for part in ranked[: now + ahead]]
+
+
+def _crowded(book: _Book, key: str, now_ms: int) -> bool:
+    known = book.known.get(accounts_part(key), frozenset())
+    return len(known) >= INLINE_ACCOUNTS and key not in known and _running(known, now_ms) >= INLINE_ACCOUNTS
+
+
+def _running(keys: Iterable[str], now_ms: int) -> int:
+    return sum(not _over(key, now_ms) for key in keys)
 
 
 def _granted(allowance: Allowance, settled: Mapping[str, int], now_ms: int) -> int:

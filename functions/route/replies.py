@@ -4,21 +4,24 @@ A refusal is not kept: it grants nothing, and what refused it (a budget, a break
 key asks again.
 
 Only requests with a key pay for it: one read before anything is decided, one conditional write once the receipt is
-durable. Of two that decide at the same time the first to write wins, and both give its reply. While the ledger cannot
-be reached a request with a key is answered like one without: a decision that is made twice costs nothing but a receipt.
+durable. Of two that decide at the same time the first to write wins, and both give its reply; the loser's decision is
+charged to nothing, and what it leaves is a receipt that nobody acts on. While the ledger cannot be reached a request
+with a key is answered like one without.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 
-from functions.function_url import Reply
+from functions.function_url import Reply, refusal
 from functions.stores.errors import StoreError
 from functions.stores.ledger import Answered, Ledger
-from policy_engine.wire import RouteRequest, conflict
+from policy_engine.decision import Circumstances
+from policy_engine.wire import RequestError, RouteRequest, conflict
 
 __all__ = ["Replies"]
 
@@ -41,16 +44,24 @@ class Replies:
             return None
         return None if found is None else _again(found, _digest(wanted), tenant)
 
-    def keep(self, tenant: str, wanted: RouteRequest, reply: Reply, now_ms: int) -> Reply:
-        """Keep what was served under the request's key; the reply to give, which is another's if that won."""
+    def keep(self, now: Circumstances, wanted: RouteRequest, reply: Reply) -> tuple[Reply, bool]:
+        """Keep what was served under the request's key. The reply to give, and whether it is this one: where another
+        won, the log names the decision that nobody was told of.
+        """
         if wanted.idempotency_key is None or reply.status != HTTPStatus.OK:
-            return reply
-        mine = Answered(_digest(wanted), reply.status, now_ms, zlib.compress(reply.text.encode()))
+            return reply, True
+        mine = Answered(_digest(wanted), reply.status, now.now_ms, zlib.compress(reply.text.encode()))
         try:
-            kept = self._ledger.answer(tenant, _DOOR, wanted.idempotency_key, mine)
+            kept = self._ledger.answer(now.tenant, _DOOR, wanted.idempotency_key, mine)
         except StoreError as outage:
-            return Reply(reply.status, reply.text, {**reply.facts, "idempotency": outage.code}, reply.counts)
-        return reply if kept is mine else _again(kept, mine.digest, tenant)
+            return replace(reply, facts={**reply.facts, "idempotency": outage.code}), True
+        if kept is mine:
+            return reply, True
+        try:
+            winner = _again(kept, mine.digest, now.tenant)
+        except RequestError as refused:
+            winner = refusal(refused.status, refused.code, str(refused))
+        return replace(winner, facts={"tenant": now.tenant, **winner.facts, "unanswered": now.decision_id}), False
 
 
 def _again(answered: Answered, digest: str, tenant: str) -> Reply:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from functions.stores.errors import StoreError
 from functions.stores.ledger import Ledger
+from policy_engine.decision import Decision
 from policy_engine.pins import Pin, mint_pin, verify_pin
 from policy_engine.token import SigningKeys, TokenError
 from policy_engine.wire import STORED_PIN, RequestError, RouteRequest
@@ -37,19 +39,20 @@ class Sessions:
             raise RequestError(400, "invalid_pin", message)
         return pin
 
-    def hand_on(self, wanted: RouteRequest, before: Pin | None, after: Pin | None, keys: SigningKeys) -> str | None:
+    def carried(self, wanted: RouteRequest, decision: Decision, keys: SigningKeys) -> str | None:
         """The signed pin for the reply; None where there is none, or where it is kept here."""
-        if after is None:
-            return None
-        if wanted.pin != STORED_PIN:
-            return mint_pin(after, keys)
-        if after != before:
-            kept = json.dumps([after.route, after.arm, after.until_ms])
-            try:
-                self._ledger.keep_session(after.tenant, after.session, kept, after.until_ms)
-            except StoreError:
-                return None  # The next turn is decided without it, as it would be if this one had been lost.
-        return None
+        pin = decision.pin(wanted.session)
+        return None if pin is None or wanted.pin == STORED_PIN else mint_pin(pin, keys)
+
+    def keep(self, wanted: RouteRequest, decision: Decision) -> None:
+        """Keep the pin of a decision that was answered, where it is kept here and has changed."""
+        pin = decision.pin(wanted.session)
+        if pin is None or wanted.pin != STORED_PIN or pin == decision.circumstances.pin:
+            return
+        kept = json.dumps([pin.route, pin.arm, pin.until_ms])
+        # Without it the next turn is decided as if this one had been lost.
+        with suppress(StoreError):
+            self._ledger.keep_session(pin.tenant, pin.session, kept, pin.until_ms)
 
     def _kept(self, wanted: RouteRequest, tenant: str) -> Pin | None:
         assert wanted.session is not None

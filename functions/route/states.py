@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from functions.caching import Recent
@@ -11,6 +11,7 @@ from functions.stores.errors import StoreError
 from functions.stores.state import Pointer, StateStore
 from policy_engine.state import RouteState, state_catalog
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 
 __all__ = ["STALE_LIMIT_MS", "States", "View"]
 
@@ -21,7 +22,7 @@ _RETRY_MS = 2_000
 _HELD_TENANTS = 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """A tenant's state and its catalog at the prices of the day, how old they are, and whether older than they
     should be. `moved`: it was read anew for this request.
@@ -34,7 +35,7 @@ class View:
     moved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """`read_ms`: when the state was known to be current. `pointer`: None also for a copy, which nothing points to."""
 
@@ -74,16 +75,14 @@ class States:
             return self._read(tenant, held, now_ms)
         except StoreError as outage:
             if held is not None and abs(now_ms - held.read_ms) <= STALE_LIMIT_MS:
-                return replace(held, failed_ms=now_ms)
+                return replace(_priced(held, now_ms), failed_ms=now_ms)
             return self._copied(tenant, held, now_ms, outage)
 
     def _read(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
         pointer = self._store.pointer(tenant)
-        day = _day(now_ms)
         if held is not None and pointer is not None and pointer == held.pointer:
-            catalog = held.catalog if day == held.day else state_catalog(held.state).on(day)
-            return replace(held, catalog=catalog, day=day, read_ms=now_ms, failed_ms=None)
-        state = self._store.fetch(tenant, pointer)
+            return replace(_priced(held, now_ms), read_ms=now_ms, failed_ms=None)
+        state, day = self._store.fetch(tenant, pointer), _day(now_ms)
         return _Held(state, _catalog(state, held, day), pointer, now_ms, day)
 
     def _copied(self, tenant: str, held: _Held | None, now_ms: int, outage: StoreError) -> _Held:
@@ -93,13 +92,19 @@ class States:
         except StoreError:
             raise outage from None
         if held is not None and held.state.version >= state.version:
-            return replace(held, read_ms=max(held.read_ms, at_ms), failed_ms=now_ms)
+            return replace(_priced(held, now_ms), read_ms=max(held.read_ms, at_ms), failed_ms=now_ms)
         day = _day(now_ms)
         return _Held(state, _catalog(state, held, day), None, at_ms, day, failed_ms=now_ms)
 
 
 def _day(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+
+
+def _priced(held: _Held, now_ms: int) -> _Held:
+    """The same at the prices of the day: they change at midnight, with or without news of the state."""
+    day = _day(now_ms)
+    return replace(held, catalog=_catalog(held.state, held, day), day=day)
 
 
 def _catalog(state: RouteState, held: _Held | None, day: str) -> Catalog:

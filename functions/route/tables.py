@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from functions.caching import Recent
 from functions.route.states import View
 from policy_engine.aliases import drawn
+from policy_engine.declared import check_attributes
 from policy_engine.lanes import LIVE, Lane, assign, gated
 from policy_engine.state import named_arms
 from policy_engine.table import Table, compile_table
@@ -18,17 +19,30 @@ from policy_engine.trials import MAIN, TrialLane, lane_of, trial_of
 from policy_engine.wire import RequestError, RouteRequest
 from policy_lang.admission import AdmissionError, admit
 from policy_lang.fingerprint import ir_document
+from policy_lang.frozen import frozen
 from policy_lang.guarding import narrowed
 from policy_lang.ir import PPM, Guard, Policy
 
-__all__ = ["Tables"]
+__all__ = ["Assigned", "Tables"]
 
 _NAMED_TABLES = 512
 # Inline policies have a memory of their own: a caller who sends ever new ones cannot push the published ones out.
 _INLINE_TABLES = 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class Assigned:
+    """How one call is decided: the request as it may be decided, the table that decides it, its lane, and the table of
+    the policy that was asked for.
+    """
+
+    wanted: RouteRequest
+    table: Table
+    lane: Lane
+    asked: Table
+
+
+@frozen
 class _Canary:
     """A canary as it may serve one call. `arms`: those inside the gates, None where that is all of its own."""
 
@@ -47,9 +61,9 @@ class Tables:
         self._inside: Recent[tuple[object, ...], tuple[tuple[str, ...] | None]] = Recent(_NAMED_TABLES)
 
     def deciding(
-        self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int
-    ) -> tuple[RouteRequest, Table, Lane]:
-        """The request as it may be decided, the table that decides it, and its lane.
+        self, wanted: RouteRequest, view: View, decision_id: str, now_ms: int, *, canaries: bool = True
+    ) -> Assigned:
+        """What decides a call; no canary does where `canaries` forbids it.
 
         An inline policy is first narrowed by the guards of the tenant's published ones, and the request carries it as
         narrowed from there on, so that its receipt replays alone. The lane is a canary's where the draw says so, that
@@ -58,29 +72,27 @@ class Tables:
         """
         if wanted.inline is not None:
             sent = self._from_request(wanted.inline, view)
-            _check_attributes(wanted, sent)
-            return replace(wanted, inline=ir_document(sent.policy)), sent, LIVE
+            check_attributes(wanted, sent.policy)
+            return Assigned(replace(wanted, inline=ir_document(sent.policy)), sent, LIVE, sent)
         assert wanted.policy is not None
         alias = view.state.aliases.get(wanted.policy)
         if alias is None:
-            message = (
-                f"no policy `{wanted.policy}` is published; POST it to /v1/policies/{wanted.policy} "
-                "and allow half a minute until a new name is known everywhere"
-            )
+            known = "a new name is known everywhere half a minute after it is published"
+            message = f"no policy `{wanted.policy}` is published; {known}"
             raise RequestError(404, "unknown_policy", message)
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
         # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.
-        _check_attributes(wanted, table)
-        if not table.policy.canaries:
-            return wanted, table, LIVE if share == PPM else Lane(None, share, share)
+        check_attributes(wanted, table.policy)
+        if not (canaries and table.policy.canaries):
+            return Assigned(wanted, table, LIVE if share == PPM else Lane(None, share, share), table)
         standing = self._standing(fingerprint, table, wanted, view, decision_id)
         lane = _lane(table.policy, fingerprint, share, standing, wanted, decision_id, now_ms)
         if lane.policy is not None:
             canary = standing[lane.policy]
-            table = self._published(canary.fingerprint, view)
             wanted = wanted if canary.arms is None else replace(wanted, candidates=canary.arms)
-        return wanted, table, lane
+            return Assigned(wanted, self._published(canary.fingerprint, view), lane, table)
+        return Assigned(wanted, table, lane, table)
 
     def _standing(
         self, fingerprint: str, table: Table, wanted: RouteRequest, view: View, decision_id: str
@@ -167,12 +179,3 @@ def _guarded(policy: Policy, view: View) -> Policy:
         least = min((cost for cost in costs if cost is not None), default=None)
         guarded = replace(found, guard=Guard(cost_nanodollars=least))
     return guarded
-
-
-def _check_attributes(wanted: RouteRequest, table: Table) -> None:
-    declared = {attribute.name: attribute.values for attribute in table.policy.attributes}
-    for name, value in wanted.attributes:
-        if value not in declared.get(name, ()):
-            accepted = ", ".join(f"{known} in [{', '.join(values)}]" for known, values in declared.items())
-            message = f"`{name}: {value}` is not an attribute this policy declares; it declares {accepted or 'none'}"
-            raise RequestError(400, "invalid_attribute", message)

@@ -8,11 +8,11 @@ it is hidden no function gets it; on a dead-letter queue looking has no effect.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from functions.stores.errors import reaching
 from functions.stores.queues import Queue
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -29,7 +29,7 @@ _DEPTHS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Depth:
     """How many messages wait, are being worked on, and are held back; SQS calls these approximate."""
 
@@ -41,7 +41,7 @@ class Depth:
         return bool(self.waiting or self.in_work or self.delayed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Letter:
     """A message that was looked at. `reason`: why a function set it aside; None where SQS did, after too many tries."""
 

@@ -1,12 +1,13 @@
 """Every key of every table and bucket, in one place. All of a tenant's keys start with the tenant as authenticated.
 
 What is replaced or removed again comes under `_passing/<kind>/` first, because lifecycle rules and roles go by prefix.
-INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`registry.enrol` admits none that does),
-so no key can reach into another tenant's.
+INVARIANT: a tenant's name holds no `#` and no `/` and does not start with `_` (`TENANT`, which enrolment and whatever
+comes out of a queue are held to), so no key can reach into another tenant's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,10 +18,14 @@ from policy_engine.settlement import CellKey
 from policy_engine.trials import TrialLane
 
 __all__ = [
+    "ACCOUNT_PARTS",
     "BACKUP_SHARDS",
     "SHARDS",
+    "TENANT",
     "Key",
     "accounts_key",
+    "accounts_part",
+    "accounts_partition",
     "alias_key",
     "backup_shard",
     "bundle_object",
@@ -52,8 +57,13 @@ __all__ = [
     "tenants_partition",
 ]
 
+#: What a tenant may be called.
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 #: Partitions that a tenant's cells are spread over, so that no single one takes all its writes.
 SHARDS = 8
+#: Items that a tenant's accounts are spread over, beside that of the whole tenant: an update bills its whole item.
+ACCOUNT_PARTS = 32
+_WHOLE_TENANT = "-"
 #: Objects that the copied credentials are spread over, so that one look-up reads a small part of them.
 BACKUP_SHARDS = 16
 
@@ -122,8 +132,20 @@ def settled_key(tenant: str, day: int, shard: int) -> Key:
     return {"pk": settled_partition(tenant), "sk": f"{day}#{shard}"}
 
 
-def accounts_key(tenant: str) -> Key:
-    return {"pk": f"{tenant}#accounts", "sk": "-"}
+def accounts_partition(tenant: str) -> str:
+    return f"{tenant}#accounts"
+
+
+def accounts_part(account: str) -> str:
+    """Which of a tenant's account items holds this one, by its key or text: those of one org, team, product or
+    exploring route lie together, those of the whole tenant apart.
+    """
+    whose = account.rpartition(":")[0]
+    return _WHOLE_TENANT if whose.endswith(":") else f"{sha256(whose.encode()).digest()[0] % ACCOUNT_PARTS:02}"
+
+
+def accounts_key(tenant: str, part: str) -> Key:
+    return {"pk": accounts_partition(tenant), "sk": part}
 
 
 def reply_key(tenant: str, door: str, name: str) -> Key:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import Key, accounts_key, reply_key, session_key
+from functions.stores.keys import Key, accounts_key, accounts_partition, reply_key, session_key
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -24,7 +24,7 @@ _ACCOUNTS_KEPT_MS = 70 * 24 * 3600 * 1000
 _CODE = "ledger_unavailable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """What was answered under an idempotency key. digest: of the request as admitted. body: compressed by its owner."""
 
@@ -41,8 +41,11 @@ class Ledger:
         self._dynamodb = dynamodb
         self._table = table
 
-    def add(self, tenant: str, amounts: Mapping[str, int], stale: Iterable[str], now_ms: int) -> dict[str, int]:
-        """Add to a tenant's accounts, by key, and drop those that are `stale`; every account as it is then.
+    def add(
+        self, tenant: str, part: str, amounts: Mapping[str, int], stale: Iterable[str], now_ms: int
+    ) -> dict[str, int]:
+        """Add to accounts of one part (`keys.accounts_part`) of a tenant's, by key, and drop those that are `stale`;
+        every account of the part as it is then.
 
         One unconditional addition: nobody waits for anybody, and what comes back is consistent.
         """
@@ -56,7 +59,7 @@ class Ledger:
         with reaching(_CODE, "the ledger"):
             answer = self._dynamodb.update_item(
                 TableName=self._table,
-                Key=encoded(accounts_key(tenant)),
+                Key=encoded(accounts_key(tenant, part)),
                 UpdateExpression=" ".join(clauses),
                 ExpressionAttributeNames={**adding, **dropping},
                 ExpressionAttributeValues=encoded(values),
@@ -66,8 +69,15 @@ class Ledger:
 
     def accounts(self, tenant: str) -> dict[str, int]:
         """Every account of a tenant by key; what environments hold and have not spent counts as taken."""
-        item = self._item(accounts_key(tenant))
-        return _amounts(item) if item is not None else {}
+        with reaching(_CODE, "the ledger"):
+            pages = self._dynamodb.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues=encoded({":pk": accounts_partition(tenant)}),
+                ConsistentRead=True,
+            )
+            items = [item for page in pages for item in page["Items"]]
+        return {key: amount for item in items for key, amount in _amounts(item).items()}
 
     def answered(self, tenant: str, door: str, name: str, now_ms: int) -> Answered | None:
         """What was answered at a door (`route`) under an idempotency key; None where nothing was, or too long ago."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from functions.stores.keys import TENANT
 from policy_engine.settlement import Telemetry
 from policy_engine.wire import RequestError, TelemetryRecord, record_from_wire, record_to_wire
+from policy_lang.frozen import frozen
 
 __all__ = [
     "MessageError",
@@ -28,6 +29,8 @@ __all__ = [
 _MESSAGE_BYTES = 100 * 1024
 # A message is delivered, retried and given up as a whole: few records in each keep a poisonous one from delaying many.
 _MESSAGE_RECORDS = 25
+# The last millisecond that a folder of the records bucket can be named after.
+_LAST_MS = 253_402_300_799_999
 
 Kind = Literal["receipt", "outcome"]
 T = TypeVar("T")
@@ -37,7 +40,7 @@ class MessageError(ValueError):
     """A message is not one of ours; it goes the way of the dead-letter queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordLines:
     """Receipts or outcome records of one tenant. `at_ms` chooses the hour they are filed under."""
 
@@ -58,7 +61,8 @@ def unpack_lines(text: str) -> RecordLines:
     first, *lines = text.split("\n")
     header = _object(first)
     match header:
-        case {"at_ms": int(at_ms), "kind": "receipt" | "outcome" as kind, "tenant": str(tenant)} if lines and tenant:
+        case {"at_ms": int(at_ms), "kind": "receipt" | "outcome" as kind, "tenant": str(tenant)} if lines:
+            _check_stamps(tenant, at_ms)
             return RecordLines(tenant, kind, at_ms, tuple(lines))
     raise MessageError("the message lacks its header or its lines")
 
@@ -92,6 +96,7 @@ def unpack_telemetry(text: str) -> list[Telemetry]:
             "received_ms": int(received_ms),
             "records": [_, *_] as records,
         }:
+            _check_stamps(tenant, received_ms)
             try:
                 admitted = [record_from_wire(record) for record in records]
             except RequestError as problem:
@@ -101,6 +106,14 @@ def unpack_telemetry(text: str) -> list[Telemetry]:
                 for position, record in enumerate(admitted, start=first)
             ]
     raise MessageError("the message lacks tenant, request, first, received_ms or records")
+
+
+def _check_stamps(tenant: str, at_ms: int) -> None:
+    """Keys are made of them: one that makes none must not take the rest of its batch along."""
+    if not TENANT.fullmatch(tenant):
+        raise MessageError("the message is of nobody who could be enrolled")
+    if not 0 <= at_ms <= _LAST_MS:
+        raise MessageError("the message is of a time that no calendar has")
 
 
 def _object(text: str) -> Any:

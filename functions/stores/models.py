@@ -1,6 +1,6 @@
 """The service models of botocore that a cold start reads, without their prose: `python -m functions.stores.models`.
 
-Creating four clients parses 3 MB of JSON, most of it documentation and the endpoints of services that are not ours.
+Creating clients parses megabytes of JSON, most of it documentation and the endpoints of services that are not ours.
 What is left in `models/` is what botocore itself would have read, so requests are the same to the byte (a test holds
 that); paginators, rule sets and whatever is not there still come from botocore.
 """
@@ -17,7 +17,7 @@ from botocore.loaders import Loader
 
 __all__ = ["SERVICES", "OwnModels", "trimmed"]
 
-SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
+SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sqs")
 _FOLDER = Path(__file__).parent / "models"
 _ENDPOINTS = "endpoints"
 

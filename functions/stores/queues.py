@@ -15,6 +15,8 @@ __all__ = ["DeadLetters", "Queue"]
 _BATCH_MESSAGES = 10
 _BATCH_BYTES = 256 * 1024
 _TRIES = 2
+# A reason may quote what it found; SQS refuses control characters, and attributes count towards a message's size.
+_REASON_CHARS = 200
 
 
 class Queue:
@@ -62,7 +64,8 @@ class DeadLetters:
 
         Returns why that was not possible; then the message has to come again, and SQS moves it in the end.
         """
-        attributes = {"reason": reason, "message": message["messageId"]}
+        said = "".join(char if char.isprintable() else "?" for char in reason[:_REASON_CHARS])
+        attributes = {"reason": said, "message": message["messageId"]}
         try:
             with reaching("dead_letters_unavailable", "the dead-letter queue"):
                 self._sqs.send_message(

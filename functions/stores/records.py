@@ -52,12 +52,15 @@ class RecordFiles:
             )
             yield from (entry["Key"] for page in pages for entry in page.get("Contents", ()) if entry["Key"] >= first)
 
+    def body(self, key: str) -> bytes:
+        """One object as it lies there."""
+        with reaching(_CODE, "the records bucket"):
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
     def lines(self, key: str) -> list[str]:
         """The lines of one object; StoreError for one that is not compressed JSON Lines."""
-        with reaching(_CODE, "the records bucket"):
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         try:
-            return gzip.decompress(body).decode().splitlines()
+            return gzip.decompress(self.body(key)).decode().splitlines()
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as problem:
             raise StoreError(_CODE, f"`{key}` is damaged: {problem}", type(problem).__name__) from problem
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from functions.stores.errors import reaching
 from functions.stores.items import Value, decoded, encoded
-from functions.stores.keys import credential_key, signature_key, tenant_key, tenants_partition
+from functions.stores.keys import TENANT, credential_key, signature_key, tenant_key, tenants_partition
 from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -22,11 +22,11 @@ __all__ = ["Credential", "CredentialKind", "Member", "Registry", "iam_principal"
 
 CredentialKind = Literal["iam", "hmac"]
 _CODE = "registry_unavailable"
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
+_ABSENT, _EXISTS = "attribute_not_exists(pk)", "attribute_exists(pk)"
 _KEY_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credential:
     """A registered credential. `secret` is that of an HMAC key, empty for IAM principals."""
 
@@ -35,7 +35,7 @@ class Credential:
     secret: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """An enrolled tenant. `shares_priors`: it tells the others what it saw of public models, and is told."""
 
@@ -68,9 +68,7 @@ class Registry:
         item = {**signature_key(tenant, mac), "expires_at": expires_s}
         with reaching(_CODE, "the tenant registry"):
             try:
-                self._dynamodb.put_item(
-                    TableName=self._table, Item=encoded(item), ConditionExpression="attribute_not_exists(pk)"
-                )
+                self._dynamodb.put_item(TableName=self._table, Item=encoded(item), ConditionExpression=_ABSENT)
             except ClientError as problem:
                 if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
@@ -101,7 +99,13 @@ class Registry:
                 ExpressionAttributeValues=encoded({":pk": tenants_partition()}),
             )
             items = [decoded(item) for page in pages for item in page["Items"]]
-        return [Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item)) for item in items]
+        return [_member(item) for item in items]
+
+    def member(self, tenant: str) -> Member | None:
+        """One tenant; None for one that is not enrolled."""
+        with reaching(_CODE, "the tenant registry"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=encoded(tenant_key(tenant)))
+        return _member(decoded(answer["Item"])) if "Item" in answer else None
 
     def tenants(self) -> list[str]:
         """Names of every enrolled tenant."""
@@ -115,7 +119,7 @@ class Registry:
                     TableName=self._table,
                     Key=encoded(tenant_key(tenant)),
                     UpdateExpression="SET shares_priors = :shares",
-                    ConditionExpression="attribute_exists(pk)",
+                    ConditionExpression=_EXISTS,
                     ExpressionAttributeValues=encoded({":shares": int(shares)}),
                 )
             except ClientError as problem:
@@ -133,21 +137,27 @@ class Registry:
     ) -> None:
         """Register a tenant with the IAM ARNs and HMAC keys (by id) that speak for it, and what it may take.
 
-        Enrolling again adds credentials; one that another tenant held moves to this one. Without `limits` those of
-        before stay. ValueError for a bad name, key id or ARN: nobody could ever sign with it.
+        Enrolling again adds credentials; a principal that another tenant held moves to this one. Without `limits` those
+        of before stay. ValueError, and nothing written, for a key id in use, and for a bad name, key id or ARN: nobody
+        could ever sign with it.
         """
-        if not _TENANT.fullmatch(tenant):
+        if not TENANT.fullmatch(tenant):
             raise ValueError("a tenant's name has lower-case letters, digits, `-`, `_`, at most 48")
-        if bad := [name for name in keys or {} if not _KEY_ID.fullmatch(name)]:
-            raise ValueError(f"the key id `{bad[0]}` must be letters, digits, `_.:-`, at most 64")
         if bad := [arn for arn in principals if not arn.startswith("arn:")]:
             raise ValueError(f"`{bad[0]}` is no ARN such as arn:aws:iam::111111111111:role/acme-app")
         holder = {"tenant": tenant, "status": "active"}
         items: list[dict[str, Value]] = [{**credential_key("iam", iam_principal(arn)), **holder} for arn in principals]
-        items += [{**credential_key("hmac", name), **holder, "secret": key.hex()} for name, key in (keys or {}).items()]
         puts: list[Any] = [{"Put": {"TableName": self._table, "Item": encoded(item)}} for item in items]
-        with reaching(_CODE, "the tenant registry"):
-            self._dynamodb.transact_write_items(TransactItems=[{"Update": self._member(tenant, limits)}, *puts])
+        puts += [self._new_key(tenant, name, secret, again=True) for name, secret in (keys or {}).items()]
+        self._all_or_nothing([{"Update": self._member(tenant, limits)}, *puts])
+
+    def add_key(self, tenant: str, name: str, secret: bytes) -> None:
+        """One more HMAC key for a tenant; ValueError for one that is not enrolled, and for a key id that anybody ever
+        had: what was signed with a retired key must not come to life again.
+        """
+        member = {"TableName": self._table, "Key": encoded(tenant_key(tenant)), "ConditionExpression": _EXISTS}
+        put = self._new_key(tenant, name, secret, again=False)
+        self._all_or_nothing([{"ConditionCheck": member}, put])
 
     def suspend(self, tenant: str, kind: CredentialKind, name: str) -> None:
         """Take a credential away; enrolling it again gives it back. ValueError for one that the tenant has not."""
@@ -166,6 +176,33 @@ class Registry:
                     raise
                 raise ValueError(f"no such credential of `{tenant}`: {name}") from None
 
+    def _new_key(self, tenant: str, name: str, secret: bytes, *, again: bool) -> Any:
+        """A put that does not replace a key in use, nor (unless `again`) one that was; the same one is no other."""
+        if not _KEY_ID.fullmatch(name):
+            raise ValueError(f"the key id `{name}` must be letters, digits, `_.:-`, at most 64")
+        holder = {"tenant": tenant, "status": "active", "secret": secret.hex()}
+        free = f"{_ABSENT} OR (tenant = :tenant AND secret = :secret)"
+        values = {":tenant": tenant, ":secret": secret.hex()}
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": encoded({**credential_key("hmac", name), **holder}),
+            "ConditionExpression": f"{free} OR #status <> :active" if again else free,
+            "ExpressionAttributeValues": encoded(values | {":active": "active"} if again else values),
+        }
+        return {"Put": put | {"ExpressionAttributeNames": {"#status": "status"}} if again else put}
+
+    def _all_or_nothing(self, writes: list[Any]) -> None:
+        """Write, or ValueError that names the first condition that does not hold."""
+        with reaching(_CODE, "the tenant registry"):
+            try:
+                self._dynamodb.transact_write_items(TransactItems=writes)
+            except ClientError as problem:
+                reasons = problem.response.get("CancellationReasons", ())
+                refused = [at for at, reason in enumerate(reasons) if reason.get("Code") == "ConditionalCheckFailed"]
+                if not refused:
+                    raise
+                raise ValueError(_refused(writes[refused[0]])) from None
+
     def _member(self, tenant: str, limits: Limits | None) -> Any:
         """Not a put: enrolling again must not undo what was said of the tenant since."""
         kept = ":limits" if limits else "if_not_exists(#limits, :limits)"
@@ -177,6 +214,17 @@ class Registry:
             "ExpressionAttributeNames": {"#limits": "limits"},
             "ExpressionAttributeValues": encoded({":limits": json.dumps(document)}),
         }
+
+
+def _refused(write: Mapping[str, Any]) -> str:
+    if "Put" in write:
+        _, _, name = str(decoded(write["Put"]["Item"])["pk"]).split("#", 2)
+        return f"the key id `{name}` is taken; a new key needs a new id"
+    return f"no tenant `{decoded(write['ConditionCheck']['Key'])['sk']}` is enrolled"
+
+
+def _member(item: Mapping[str, Any]) -> Member:
+    return Member(item["sk"], bool(item.get("shares_priors", 0)), _limits(item))
 
 
 def _limits(item: Mapping[str, Any]) -> Limits:
@@ -192,11 +240,10 @@ def iam_principal(arn: str) -> str:
 
     AWS leaves the path out of an assumed role's ARN, so a role is registered without it. Other ARNs stay as they are.
     """
-    head, _, resource = arn.rpartition(":")
+    *head, resource = arn.split(":", 5)  # a path may hold colons too
     kind, *names = resource.split("/")
-    parts = head.split(":")
-    if kind == "assumed-role" and len(names) == 2 and len(parts) == 5:
-        return f"{parts[0]}:{parts[1]}:iam:{parts[3]}:{parts[4]}:role/{names[0]}"
+    if kind == "assumed-role" and len(names) == 2 and len(head) == 5:
+        return f"{head[0]}:{head[1]}:iam:{head[3]}:{head[4]}:role/{names[0]}"
     if kind in ("role", "user") and names:
-        return f"{head}:{kind}/{names[-1]}"
+        return f"{':'.join(head)}:{kind}/{names[-1]}"
     return arn

@@ -42,15 +42,26 @@ class KeyRing:
     def _read(self) -> SigningKeys:
         with reaching("signing_unavailable", "the signing secret"):
             text = self._secretsmanager.get_secret_value(SecretId=self._secret)["SecretString"]
-        return keys_from_secret(text)
+        try:
+            return keys_from_secret(text)
+        except ValueError as problem:
+            # Written by hand, when keys are rotated: a slip there must not stop what signs with the keys before it.
+            raise StoreError("signing_unavailable", "the signing secret cannot be read", "Malformed") from problem
 
 
 def keys_from_secret(text: str) -> SigningKeys:
-    """Keys of `{"current": id, "keys": {id: hex}}`; any other text is itself one key, as the template makes it."""
+    """Keys of `{"current": id, "keys": {id: hex}}`; any text that is no JSON object is itself the key `k1`, as the
+    template makes it. ValueError for another object.
+    """
     try:
         document = json.loads(text)
     except ValueError:
         document = None
     if not isinstance(document, dict):
         return SigningKeys(_FIRST_KEY, {_FIRST_KEY: text.encode()})
-    return SigningKeys(document["current"], {name: bytes.fromhex(key) for name, key in document["keys"].items()})
+    match document:
+        case {"current": str(current), "keys": dict(keys)} if keys.get(current) and set(map(type, keys.values())) == {
+            str
+        }:
+            return SigningKeys(current, {name: bytes.fromhex(key) for name, key in keys.items()})
+    raise ValueError('the secret must be `{"current": <id>, "keys": {<id>: <hex>}}`, the current id among the keys')

@@ -7,8 +7,8 @@ then moves the pointer on condition that nobody else has; everything that must c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +18,7 @@ from functions.stores.items import Value, decoded, encoded
 from functions.stores.keys import pointer_key, policies_prefix, policy_object, state_object, state_prefix
 from policy_engine.state import PublishedPolicy, RouteState, StateError, pack_state, unpack_state
 from policy_lang.admission import policy_from_document
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -30,15 +31,16 @@ _TRIES = 8
 _SWEPT_AFTER_MS = 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pointer:
-    """Which blob is current."""
+    """Which blob is current, and when the snapshot in it was made."""
 
     version: int
     blob: str
+    snapshot_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revision:
     """A changed state, and the items of the state table that change in the same transaction."""
 
@@ -64,7 +66,7 @@ class StateStore:
         if "Item" not in answer:
             return None
         item = decoded(answer["Item"])
-        return Pointer(item["version"], item["blob"])
+        return Pointer(item["version"], item["blob"], item["snapshot_ms"])
 
     def fetch(self, tenant: str, pointer: Pointer | None) -> RouteState:
         """The state that a pointer names; StoreError also for one that a newer version wrote."""
@@ -156,16 +158,16 @@ class StateStore:
 
     def policies(self, tenant: str) -> dict[str, PublishedPolicy]:
         """Every policy a tenant ever published, by fingerprint."""
-        found = {}
+        return {name: _published(json.loads(body)) for name, body in self.policy_documents(tenant)}
+
+    def policy_documents(self, tenant: str) -> Iterator[tuple[str, bytes]]:
+        """The same as they are stored, with their fingerprints."""
+        prefix = policies_prefix(tenant)
         with reaching(_CODE, "the state bucket"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=policies_prefix(tenant)
-            )
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
-                stored = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-                fingerprint = key.removeprefix(policies_prefix(tenant)).removesuffix(".json")
-                found[fingerprint] = _published(stored)
-        return found
+                stored = self._s3.get_object(Bucket=self._bucket, Key=key)
+                yield key.removeprefix(prefix).removesuffix(".json"), stored["Body"].read()
 
     def _moved(self, state: RouteState, items: Iterable[Mapping[str, Value]]) -> bool:
         digest, blob = pack_state(state)
@@ -173,7 +175,8 @@ class StateStore:
             self._s3.put_object(
                 Bucket=self._bucket, Key=state_object(state.tenant, digest), Body=blob, ContentType="application/gzip"
             )
-        pointer = {**pointer_key(state.tenant), "version": state.version, "blob": digest}
+        current = Pointer(state.version, digest, state.snapshot.made_ms)
+        pointer = {**pointer_key(state.tenant), **asdict(current)}
         condition = (
             {"ConditionExpression": "attribute_not_exists(pk)"}
             if state.version == 1
@@ -191,7 +194,7 @@ class StateStore:
                 if problem.response["Error"]["Code"] != "TransactionCanceledException":
                     raise
                 # A time-out may hide a success: then the pointer already names this blob and the revision is done.
-                if self.pointer(state.tenant, consistent=True) == Pointer(state.version, digest):
+                if self.pointer(state.tenant, consistent=True) == current:
                     return True
                 reasons = {reason.get("Code") for reason in problem.response["CancellationReasons"]}
                 if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from functions.stores.keys import shard_of
 from functions.stores.markers import AT_ONCE, MarkerItem, marker_item
 from policy_engine.settlement import CellKey, Effect, LaneTally, MarkerKey
 from policy_engine.statistics import Sums, merge_sums
 from policy_engine.trials import TrialLane
+from policy_lang.frozen import frozen
 
 __all__ = ["MAX_TRANSACTION_ITEMS", "Additions", "Depths", "Place", "TallyItem", "additions", "shelved", "transactions"]
 
@@ -26,7 +26,7 @@ Depths = Mapping[MarkerKey, int]
 Place = tuple[str, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TallyItem:
     """The item of a lane that lies beside the cells of one shard."""
 
@@ -35,7 +35,7 @@ class TallyItem:
     lane: TrialLane
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Additions:
     """What the effects of one transaction add, one entry an item. A lane's item is kept as long as the newest marker
     of what it counts, seconds: a trial that nothing was added to for so long is over.

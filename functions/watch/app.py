@@ -1,10 +1,11 @@
 """On a schedule: statistics to a fresh snapshot in every tenant's route state, breakers and stop-losses with it, signed
-copies of it all in S3, spooled receipts into their queue.
+copies of it all in S3, spooled receipts into their queue. In between, where `learn` asks for it: the states of tenants
+that are busy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,7 @@ from policy_engine.accounts import explored_money
 from policy_engine.alerts import STALE_MS, alerts, stale
 from policy_engine.estimate import Belief
 from policy_engine.state import RouteState, watched_trials, with_accounts, with_statistics, with_tallies
+from policy_lang.frozen import frozen
 
 __all__ = ["WatchStores", "Watcher", "handler"]
 
@@ -37,7 +39,7 @@ __all__ = ["WatchStores", "Watcher", "handler"]
 _HOURLY_RULE = "WatchFunctionHourly"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchStores:
     """Everything that `watch` reads from or writes to."""
 
@@ -75,12 +77,18 @@ class _Look:
 
 
 class Watcher:
-    """Keeps route states fresh, several tenants at a time. One tenant's trouble does not keep the others waiting."""
+    """Keeps route states fresh, several tenants at a time. One tenant's trouble does not keep the others waiting.
 
-    def __init__(self, stores: WatchStores, workers: int) -> None:
+    Two that look at one tenant at once do no harm: the state's version lets one of them through, and what the other has
+    is then the same or older and changes nothing.
+    """
+
+    def __init__(self, stores: WatchStores, workers: int, period_ms: int) -> None:
         self._stores = stores
         self._workers = workers
+        self._period_ms = period_ms
         self._confirmed: dict[str, int] = {}
+        self._looked_ms = 0
 
     def look(self, now_ms: int, tenant: str | None = None) -> dict[str, Any]:
         """Refresh one tenant, or all of them, as of `now_ms`.
@@ -91,13 +99,8 @@ class Watcher:
         members = self._stores.registry.members()
         if tenant is not None and tenant not in {member.tenant for member in members}:
             raise ValueError(f"no tenant `{tenant}` is enrolled")
-        look = _Look(now_ms)
-        if any(member.shares_priors for member in members):
-            look.shared = self._stores.shared.get()
-        with ThreadPoolExecutor(self._workers) as crew:
-            wanted = (member for member in members if tenant in (None, member.tenant))
-            look.visits = list(crew.map(lambda member: self._attended(member, look), wanted))
-        self._told(look)
+        look = self._visited([member for member in members if tenant in (None, member.tenant)], now_ms, self._attend)
+        self._tell_of_stale(look)
         if tenant is None:
             self._keep_credentials(look)
         _report(look)
@@ -106,31 +109,54 @@ class Watcher:
         versions = {visit.tenant: visit.version for visit in look.visits}
         return {"versions": versions, "drained": sum(visit.drained for visit in look.visits)}
 
-    def _attended(self, member: Member, look: _Look) -> _Visit:
-        """In a thread of its own: touches nothing that another tenant's visit does but the stores' clients."""
-        visit = _Visit(member.tenant)
-        try:
-            state = self._refreshed(member, look)
-            visit.version, visit.left_out = state.version, state.snapshot.left_out
-            visit.copied += self._stores.backups.keep_state(state, look.now_ms)
-            visit.drained += self._drained(member.tenant)
-        except StoreError as outage:
-            visit.outage = outage
-        except Exception as fault:  # noqa: BLE001 - books that cannot be read are one tenant's trouble; `look` fails later
-            visit.outage = StoreError("tenant_unreadable", f"the books of `{member.tenant}`: {fault!r}", "Unreadable")
-            visit.outage.__cause__ = fault
-        return visit
+    def renew(self, tenants: Iterable[str], now_ms: int) -> dict[str, Any]:
+        """Refresh those of `tenants` whose snapshot is at least a period old, and nothing else: copies and spool wait
+        for the schedule. Not enrolled (any more) is no error here. Answers and raises as `look` does.
+        """
+        pointers = {tenant: self._stores.state.pointer(tenant) for tenant in tenants}
+        old = [tenant for tenant, at in pointers.items() if at is None or now_ms - at.snapshot_ms >= self._period_ms]
+        members = [member for tenant in old if (member := self._stores.registry.member(tenant)) is not None]
+        look = self._visited(members, now_ms, self._refresh)
+        if look.visits:
+            _report(look)
+        if look.failures:
+            raise next(iter(look.failures.values()))
+        return {"versions": {visit.tenant: visit.version for visit in look.visits}}
 
-    def _told(self, look: _Look) -> None:
-        """Note who was refreshed and who was not, and tell of those who have not been for long."""
+    def _visited(self, members: list[Member], now_ms: int, attend: Callable[[Member, _Look, _Visit], object]) -> _Look:
+        look = _Look(now_ms)
+        if any(member.shares_priors for member in members):
+            look.shared = self._stores.shared.get()
+        with ThreadPoolExecutor(self._workers) as crew:
+            look.visits = list(crew.map(lambda member: _isolated(attend, member, look), members))
         for visit in look.visits:
             if visit.version is not None:
-                self._confirmed[visit.tenant] = look.now_ms
+                self._confirmed[visit.tenant] = now_ms
             if visit.outage is not None:
                 look.failures[visit.tenant] = visit.outage
-                age_ms = look.now_ms - self._confirmed.setdefault(visit.tenant, look.now_ms)
-                if age_ms >= STALE_MS:
-                    raise_alert(stale(visit.tenant, age_ms, visit.outage.code))
+        return look
+
+    def _attend(self, member: Member, look: _Look, visit: _Visit) -> None:
+        state = self._refresh(member, look, visit)
+        visit.copied += self._stores.backups.keep_state(state, look.now_ms)
+        visit.drained += self._drained(member.tenant)
+
+    def _refresh(self, member: Member, look: _Look, visit: _Visit) -> RouteState:
+        state = self._refreshed(member, look)
+        visit.version, visit.left_out = state.version, state.snapshot.left_out
+        return state
+
+    def _tell_of_stale(self, look: _Look) -> None:
+        """Tell of tenants that were not refreshed for long. While this environment did not look another one did, and
+        only that one knows how it went.
+        """
+        if abs(look.now_ms - self._looked_ms) > STALE_MS // 2:
+            self._confirmed = {tenant: ms for tenant, ms in self._confirmed.items() if ms == look.now_ms}
+        self._looked_ms = look.now_ms
+        for tenant, outage in look.failures.items():
+            age_ms = look.now_ms - self._confirmed.setdefault(tenant, look.now_ms)
+            if age_ms >= STALE_MS:
+                raise_alert(stale(tenant, age_ms, outage.code))
 
     def _keep_credentials(self, look: _Look) -> None:
         try:
@@ -172,10 +198,12 @@ class Watcher:
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """Entry of both schedules; also invoked by tools with `{"tenant": ..., "time": ...}`."""
+    """Entry of both schedules, of `learn` with `{"busy": [...], "time": ...}`, of tools with a `tenant` instead."""
     now_ms = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
     if any(_HOURLY_RULE in rule for rule in event.get("resources", ())):
         return hourly().run(now_ms)
+    if "busy" in event:
+        return watcher().renew(event["busy"], now_ms)
     return watcher().look(now_ms, event.get("tenant"))
 
 
@@ -183,7 +211,7 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def watcher() -> Watcher:
     """The environment's watcher, built from its settings."""
     settings = load(WatchSettings)
-    return Watcher(_stores(settings), settings.watch_workers)
+    return Watcher(_stores(settings), settings.watch_workers, settings.snapshot_period_ms)
 
 
 @cache
@@ -206,6 +234,19 @@ def _stores(settings: WatchSettings) -> WatchStores:
         Spool(s3, settings.state_bucket),
         Queue(clients.patient("sqs"), settings.records_queue_url, "records_unavailable"),
     )
+
+
+def _isolated(attend: Callable[[Member, _Look, _Visit], object], member: Member, look: _Look) -> _Visit:
+    """In a thread of its own: touches nothing that another tenant's visit does but the stores' clients."""
+    visit = _Visit(member.tenant)
+    try:
+        attend(member, look, visit)
+    except StoreError as outage:
+        visit.outage = outage
+    except Exception as fault:  # noqa: BLE001 - books that cannot be read are one tenant's trouble; the look fails later
+        visit.outage = StoreError("tenant_unreadable", f"the books of `{member.tenant}`: {fault!r}", "Unreadable")
+        visit.outage.__cause__ = fault
+    return visit
 
 
 def _report(look: _Look) -> None:

@@ -6,7 +6,6 @@ A join is trusted only where the two sources, which are kept by different people
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ from policy_cli.catalog.pricing import PRICE_FIELDS, PriceRow, Rates, picodollar
 from policy_cli.catalog.rules import HOSTS, Host, geography, region, served_family, stage
 from policy_cli.catalog.sources import FindPrice
 from policy_lang.catalog import Model, model_document
+from policy_lang.frozen import frozen
 
 __all__ = ["Joined", "Row", "join"]
 
@@ -37,7 +37,7 @@ _COSTS = {
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One arm of the file: the model, where each field came from, and what `Model` does not read yet."""
 
@@ -49,7 +49,7 @@ class Row:
         return {"fields": model_document(self.model), **self.extra, "sources": self.sources}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """The arms, sorted by id, and every candidate id that did not become one with the reason."""
 
@@ -57,7 +57,7 @@ class Joined:
     left_out: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Candidate:
     host: Host
     name: str

@@ -6,10 +6,11 @@ One US dollar per million tokens is 1,000,000 pico-dollars per token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+
+from policy_lang.frozen import frozen
 
 __all__ = ["PRICE_FIELDS", "PriceRow", "Rates", "ScheduledRates", "picodollars", "standing"]
 
@@ -17,7 +18,7 @@ PRICE_FIELDS = ("price_in", "price_out", "price_cached_read", "price_cached_writ
 _PER_MTOK = Decimal(1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rates:
     """Base prices by field, and per tier the input length above which its prices hold for the whole request.
 
@@ -36,7 +37,7 @@ class Rates:
         return self.base.get("price_in"), self.base.get("price_out")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScheduledRates:
     """Rates from a date on, or within a daily UTC window; of several that hold, the last listed counts."""
 
@@ -53,7 +54,7 @@ class ScheduledRates:
         return {**when, **self.rates.document()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PriceRow:
     """A model of the price source. `schedule` is never empty."""
 

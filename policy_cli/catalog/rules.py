@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, timedelta
+
+from policy_lang.frozen import frozen
 
 __all__ = [
     "HOSTS",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Host:
     """One provider as each source names it: `prices` in genai-prices, `table` and key `prefix` in LiteLLM's table."""
 

@@ -11,7 +11,6 @@ import importlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_cli.catalog.pricing import PriceRow, Rates, ScheduledRates, picodollars
+from policy_lang.frozen import frozen
 
 __all__ = ["CapabilityTable", "FindPrice", "SourceError", "read_capabilities", "read_prices", "to_price_row"]
 
@@ -37,7 +37,7 @@ class SourceError(Exception):
     """A source is missing or not what it should be; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CapabilityTable:
     """LiteLLM's rows by id, and the identity of the file they came from."""
 

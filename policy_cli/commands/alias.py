@@ -11,7 +11,7 @@ import click
 
 from policy_cli.console import say
 from policy_cli.exits import ToolError
-from policy_cli.service import Service, service_options
+from policy_cli.service import Service, policy_name, refusal, service_options
 
 __all__ = ["alias", "rollback"]
 
@@ -19,7 +19,7 @@ _PPM_PER_PERCENT = 10_000
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", callback=policy_name)
 @click.argument("shares", nargs=-1, metavar="[FINGERPRINT=SHARE%]...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
@@ -33,7 +33,7 @@ def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Ser
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", callback=policy_name)
 @click.option(
     "--to",
     metavar="FINGERPRINT",
@@ -60,10 +60,9 @@ def _share(text: str) -> list[Any]:
 
 def _asked(service: Service, name: str, asked: dict[str, Any]) -> dict[str, Any]:
     status, reply = service.post(f"/v1/aliases/{name}", asked)
-    if status < 300:
-        return dict(reply)
-    problem = reply.get("error", reply)
-    raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
+    if status >= 300:
+        raise refusal(status, reply)
+    return reply
 
 
 def _print(reply: dict[str, Any], form: str) -> None:

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from policy_cli.exits import FINDINGS, ToolError
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_cli.demo.calls import Scenario
@@ -28,7 +28,7 @@ _SYNTHETIC_DECISIONS, _OUTCOME_DECISIONS, _TRACE_DECISIONS = 2_000, 3_000, 2_000
 _ACCIDENTS = ("lose-message", "corrupt-receipt")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Options:
     outcomes: Path | None
     models: tuple[str, ...]
@@ -68,7 +68,9 @@ class _Options:
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Show the policies and every decision.")
 @click.option(
-    "--keep", type=click.Path(path_type=Path), help="Leave receipts, outcomes and policies in this new folder."
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave receipts, outcomes and policies in this new folder.",
 )
 @click.option(
     "--stage",

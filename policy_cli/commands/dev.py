@@ -81,8 +81,10 @@ def _examples(stack: LocalStack, text: PolicyText, tenant: LocalTenant) -> Itera
     from policy_cli.demo.workload import compiled
     from policy_cli.dev.template import REGION
     from policy_lang.catalog import default_catalog
+    from policy_lang.vocabulary import OTHER_TASK
 
-    task = compiled(text, default_catalog()).tasks[0]
+    tasks = compiled(text, default_catalog()).tasks
+    task = next((each for each in tasks if each != OTHER_TASK), OTHER_TASK)
     url, user = stack.url, f"{tenant.identity.access_key_id}:{tenant.identity.secret_access_key}"
     envelope = (
         f'{{"task_type":"{task}","structure_type":"prose","context_length":"short","tools_used":"0",'

@@ -98,19 +98,35 @@ def _lines(found: Examination) -> Iterator[str]:
     unsettled = sum(not each.settled for patient in found.patients for each in patient.ailments)
     if unsettled:
         yield f"{unsettled} unsettled; examine again when the stack is quiet, or `--wait 120`"
-    yield f"{wrong} findings" if wrong else "the books balance" if not unsettled else "no findings"
+    yield (
+        f"{wrong} finding{'s' if wrong > 1 else ''}"
+        if wrong
+        else "the books balance"
+        if not unsettled
+        else "no findings"
+    )
 
 
 def _patient(patient: Patient) -> Iterator[str]:
+    if not any(map(_stirs, patient.identities)):
+        yield f"{patient.tenant}: nothing in its books"
+        return
     yield patient.tenant
+    settled = {each.finding.identity for each in patient.ailments if each.settled}
     for identity in patient.identities:
-        yield f"  {identity.name}  {_verdict(identity):9}  {_sides(identity)}"
+        yield f"  {identity.name}  {_verdict(identity, settled):9}  {_sides(identity)}"
     yield from _ailments(patient.ailments)
 
 
-def _verdict(identity: Identity) -> str:
+def _stirs(identity: Identity) -> bool:
+    """Whether there is anything to say of it: a difference, something unchecked, or a count that is not 0."""
+    counts = (count for side in (identity.left, identity.right) for count in side.values())
+    return bool(identity.findings or identity.unchecked or any(counts))
+
+
+def _verdict(identity: Identity, settled: set[str]) -> str:
     if identity.findings:
-        return "differs"
+        return "differs" if identity.name in settled else "unsettled"
     return "unchecked" if identity.unchecked else "balanced"
 
 

@@ -84,13 +84,13 @@ def _learned(
         try:
             return snapshot_of_history(read_json(history), NOW_MS)
         except HistoryError as problem:
-            raise ToolError(str(problem)) from None
+            raise ToolError(f"`{history}`: {problem}") from None
     if not snapshot:
         return EMPTY
     try:
         return snapshot_from_document(read_json(snapshot))
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise ToolError(f"`{snapshot}` is not a snapshot: {problem!r}") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise ToolError(f"`{snapshot}` is not a snapshot as the service makes it; `--history` takes counts") from None
 
 
 def _named(compilation: Compilation, request: dict[str, Any], name: str) -> Snapshot:

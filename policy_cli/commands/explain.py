@@ -65,6 +65,8 @@ def explain(
 
 
 def _explain_absence(model: str, policy: str, form: str, request: dict[str, Any]) -> None:
+    from policy_cli.local import admitted
+    from policy_engine.wire import RequestError
     from policy_lang.analysis.nearest import why_not
     from policy_lang.catalog import default_catalog
 
@@ -76,7 +78,10 @@ def _explain_absence(model: str, policy: str, form: str, request: dict[str, Any]
         sys.exit(FINDINGS)
     tell_task(request, compilation.policy)
     try:
+        admitted(compilation.policy, request)
         found = why_not(compilation.policy, default_catalog(), model, call_of(request))
+    except RequestError as problem:
+        raise ToolError(str(problem)) from None
     except KeyError:
         near = did_you_mean(model, frozenset(default_catalog().aliases) | frozenset(default_catalog().models))
         raise ToolError(f"no model `{model}`" + (f"; did you mean `{near}`?" if near else "")) from None
@@ -101,10 +106,13 @@ def _receipt(path: Path, decision_id: str | None) -> dict[str, Any]:
     try:
         found = [line for file in receipt_files([path]) for line in receipt_lines(file) if _is_of(line, wanted)]
         distinct = list(dict.fromkeys(found))
-        if len(distinct) != 1:
-            asked = f"decisions beginning with `{decision_id}`" if decision_id else "receipts; name a decision id"
-            raise ToolError(f"`{path}` holds {len(distinct)} {asked}")
-        return open_sealed(distinct[0])
+        if len(distinct) == 1:
+            return open_sealed(distinct[0])
+        if not distinct:
+            asked = f"receipt of a decision that begins with `{decision_id}`" if decision_id else "receipt"
+            raise ToolError(f"`{path}` holds no {asked}")
+        more = f" that begin with `{decision_id}`; name more digits" if decision_id else "; name the id of a decision"
+        raise ToolError(f"`{path}` holds {len(distinct)} receipts{more}")
     except (ReceiptFileError, ReceiptError) as problem:
         raise ToolError(str(problem)) from None
 

@@ -27,7 +27,9 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
     changed = verdicts.count("changed")
     if files != ("-",):
         word = "would change" if check or diff else "laid out"
-        click.echo(f"{changed} {word}, {verdicts.count('same')} as they should be", err=True)
+        unreadable = verdicts.count("unreadable")
+        left = f", {unreadable} with errors" if unreadable else ""
+        click.echo(f"{changed} {word}, {verdicts.count('same')} as they should be{left}", err=True)
     if "unreadable" in verdicts or (changed and (check or diff)):
         sys.exit(FINDINGS)
 

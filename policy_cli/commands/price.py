@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["price"]
 
 _SHOWN = 10
+#: Another model's price has no recorded side.
+_SAME_TOKENS = "  the baseline, same tokens"
 _Existing = click.Path(exists=True, path_type=Path)
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=_Existing)
 @click.option("--as-of", "day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The day whose prices to use.")
-@click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
-@click.option("--overlay", type=_Existing, help="The tenant's own catalog rows, a JSON array, laid over the shipped.")
+@click.option("--policies", type=_Folder, help="Folder of stored policies besides those found next to the receipts.")
+@click.option("--overlay", type=_File, help="The tenant's own catalog rows, a JSON array, laid over the shipped.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def price(sources: tuple[Path, ...], day: datetime, policies: Path | None, overlay: Path | None, form: str) -> None:
     """Price the decisions in SOURCES, receipt files or folders of them, as of another day.
@@ -50,6 +54,10 @@ def price(sources: tuple[Path, ...], day: datetime, policies: Path | None, overl
     except ReceiptFileError as problem:
         raise ToolError(str(problem)) from None
     result = price_files(files, outcome_files(names), store, price_list(catalog, date))
+    if not result.decisions and not result.unreadable:
+        raise ToolError(
+            "no decision that served somebody in any of these; name receipt files or folders that hold some"
+        )
     listed = undated(catalog, result.used, date)
     if form == "json":
         head = {"as_of": date, "catalog": catalog.fingerprint, "undated": listed}
@@ -76,17 +84,16 @@ def _rows(overlay: Path) -> list[Model]:
 
 
 def _lines(result: Priced, date: str) -> list[str]:
-    lines = [f"{result.decisions} decisions at the prices of {date}", ""]
-    lines.append(f"{'':28}{'calls':>8}{'recorded':>14}{date:>14}{'change':>9}")
-    for name, sums in (("expected of what served", result.expected), ("expected of the baseline", result.baseline)):
-        lines.append(_row(name, sums))
+    rows = [("expected of what served", result.expected), ("expected of the baseline", result.baseline)]
     if result.spent.calls:
-        lines.append(_row("spent, as reported", result.spent))
-        lines.append(
-            f"{'  the baseline, same tokens':28}{result.spent_baseline.calls:>8}{'':>14}"
-            f"{dollars(result.spent_baseline.repriced):>14}"
-        )
-    lines += ["", "by arm"] + [_row(f"  {arm}", sums) for arm, sums in sorted(result.arms.items())]
+        rows += [("spent, as reported", result.spent), (_SAME_TOKENS, result.spent_baseline)]
+    arms = [(f"  {arm}", sums) for arm, sums in sorted(result.arms.items())]
+    width = max(len(name) for name, _ in rows + arms)
+    lines = [f"{result.decisions} decisions at the prices of {date}", ""]
+    lines.append(f"{'':{width}}{'calls':>8}{'recorded':>14}{date:>14}{'change':>9}")
+    lines += [_row(name, sums, width) for name, sums in rows]
+    if arms:
+        lines += ["", "by arm", *(_row(name, sums, width) for name, sums in arms)]
     lines += [f"no price on {date}: {arm} ({count} left out)" for arm, count in sorted(result.unpriced.items())]
     if result.list_service:
         lines.append(f"{result.list_service} decisions priced at list: their policy is not at hand")
@@ -95,6 +102,7 @@ def _lines(result: Priced, date: str) -> list[str]:
     return lines + ([f"and {hidden} more; --format json lists all"] if hidden > 0 else [])
 
 
-def _row(name: str, sums: Sum) -> str:
-    change = f"{(sums.repriced - sums.recorded) / sums.recorded:+.1%}" if sums.recorded else "-"
-    return f"{name:28}{sums.calls:>8}{dollars(sums.recorded):>14}{dollars(sums.repriced):>14}{change:>9}"
+def _row(name: str, sums: Sum, width: int) -> str:
+    recorded = "" if name == _SAME_TOKENS else dollars(sums.recorded)
+    change = f"{(sums.repriced - sums.recorded) / sums.recorded:+.1%}" if recorded and sums.recorded else ""
+    return f"{name:{width}}{sums.calls:>8}{recorded:>14}{dollars(sums.repriced):>14}{change:>9}".rstrip()

@@ -10,7 +10,7 @@ import click
 
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
-from policy_cli.service import Service, service_options
+from policy_cli.service import Service, refusal, service_options
 from policy_cli.sources import read_policy
 
 __all__ = ["publish"]
@@ -41,9 +41,11 @@ def publish(file: str, dry_run: bool, form: str, service: Callable[[], Service])
     if status < 300:
         if form == "text":
             say(f"{reply['name']} {'would be' if dry_run else 'is'} {reply['fingerprint']}")
+            if not dry_run:
+                click.echo("decisions follow within half a minute", err=True)
         return
     if not findings:
-        raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
+        raise refusal(status, reply)
     sys.exit(FINDINGS)
 
 
@@ -67,7 +69,7 @@ def _name(source: str, file: str) -> str:
 def _print_findings(findings: list[dict[str, Any]], source: str, file: str) -> None:
     from policy_lang.diagnostics import Diagnostic, Span, render
 
-    names = Diagnostic.__slots__
+    names = Diagnostic.__match_args__
     read = [Diagnostic(**{n: row.get(n) for n in names} | {"span": Span(**row["span"])}) for row in findings]  # type: ignore[arg-type]
     if read:
         say(render(read, source, file).rstrip("\n"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -38,11 +40,12 @@ def redrive(
 
     Each is sent first and deleted after, one by one: stopped at any moment, the command can be run again, and what is
     then delivered twice counts once. Poison would come back with the same reason until that is mended, so it is shown
-    and stays. Exits with 1 if poison was left.
+    and stays; so does telemetry so old that the markers which keep it from counting twice may be gone. Exits with 1 if
+    either was left.
     """
-    found = deployment()
+    found, now_ms = deployment(), time.time_ns() // 1_000_000
     with found.reaching("a queue of"):
-        moved, left = redriven(found, queue, limit, include_poison=include_poison, dry_run=dry_run)
+        moved, left = redriven(found, queue, now_ms, limit, include_poison=include_poison, dry_run=dry_run)
     poison = {letter.message_id: letter.reason for letter in left if letter.reason is not None}
     if form == "json":
         ids = [letter.message_id for letter in moved]
@@ -56,6 +59,7 @@ def redrive(
 def redriven(
     deployment: Deployment,
     queue: str,
+    now_ms: int,
     limit: int | None = None,
     *,
     include_poison: bool = False,
@@ -73,7 +77,9 @@ def redriven(
     shown: list[Letter] = []
     try:
         for letter in dead.taken():
-            if (letter.reason is None or include_poison) and (limit is None or len(moved) < limit):
+            if why := _outdated(letter, queue, now_ms):
+                shown.append(replace(letter, reason=why))
+            elif (letter.reason is None or include_poison) and (limit is None or len(moved) < limit):
                 if dry_run:
                     shown.append(letter)
                 else:
@@ -87,6 +93,22 @@ def redriven(
         dead.show(shown)
     going = {letter.message_id for letter in moved}
     return moved, [letter for letter in shown if letter.message_id not in going]
+
+
+def _outdated(letter: Letter, queue: str, now_ms: int) -> str | None:
+    """Why a letter must not go back: what it says may have counted, and the marker that would tell be gone by then."""
+    from functions.stores.messages import MessageError, unpack_telemetry
+    from policy_engine.settlement import DAY_MS, REDRIVE_LIMIT_MS
+
+    if queue != "telemetry":
+        return None
+    try:
+        age_ms = now_ms - min(told.received_ms for told in unpack_telemetry(letter.body))
+    except MessageError:
+        return None
+    if age_ms <= REDRIVE_LIMIT_MS:
+        return None
+    return f"accepted {age_ms // DAY_MS} days ago; after {REDRIVE_LIMIT_MS // DAY_MS} it might count twice"
 
 
 def _lines(moved: list[Letter], left: list[Letter], *, dry_run: bool) -> Iterator[str]:

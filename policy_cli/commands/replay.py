@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ __all__ = ["replay", "replay_sealed"]
 
 _SHOWN = 20
 _Existing = click.Path(exists=True, path_type=Path)
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _Program = click.Path(exists=True, dir_okay=False, executable=True, path_type=Path)
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=_Existing)
-@click.option("--policies", type=_Existing, help="Folder of stored policies besides those found next to the receipts.")
-@click.option("--expect", type=_Existing, help="File of decision ids, one a line, that must be among the receipts.")
+@click.option("--policies", type=_Folder, help="Folder of stored policies besides those found next to the receipts.")
+@click.option("--expect", type=_File, help="File of decision ids, one a line, that must be among the receipts.")
 @click.option("--python", type=_Program, help="Another interpreter to decide again with, 3.11 or newer.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def replay(
@@ -54,7 +57,8 @@ def replay_sealed(
     arguments = [*options, *(str(source.resolve()) for source in sources)]
     done = run_sealed("policy_cli.replaying", arguments, str(python or sys.executable))
     if done.returncode:
-        raise ToolError(done.stderr.strip() or f"the sealed process ended with {done.returncode}")
+        silent = f"`{python}` ended with {done.returncode} and said nothing; is it Python 3.11 or newer?"
+        raise ToolError(done.stderr.strip() or silent)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -65,9 +69,23 @@ def _lines(result: dict[str, Any], python: Path | None) -> list[str]:
         lines[0] += f", Python {result['python']}"
     if result["repeated"]:
         lines.append(f"{result['repeated']} delivered more than once")
-    for found in result["unequal"][:_SHOWN]:
-        who = found["decision_id"] or "unreadable"
-        lines.append(f"unequal {who}  {found['difference']}  ({found['file']}:{found['line']})")
-    lines += [f"missing {due}" for due in result["missing"][:_SHOWN]]
-    hidden = sum(max(0, len(result[kind]) - _SHOWN) for kind in ("unequal", "missing"))
+    differing = [
+        f"unequal {found['decision_id']}  {found['difference']}  ({found['file']}:{found['line']})"
+        for found in result["unequal"]
+        if found["decision_id"]
+    ]
+    findings = differing, list(_unreadable(result["unequal"])), [f"missing {due}" for due in result["missing"]]
+    hidden = sum(max(0, len(found) - _SHOWN) for found in findings)
+    lines += [line for found in findings for line in found[:_SHOWN]]
     return lines + ([f"and {hidden} more; --format json lists all"] if hidden else [])
+
+
+def _unreadable(unequal: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for every file with lines that are no receipts: a file of something else is said once."""
+    files: dict[tuple[str, str], list[int]] = {}
+    for found in unequal:
+        if not found["decision_id"]:
+            files.setdefault((found["file"], found["difference"]), []).append(found["line"])
+    for (file, why), numbers in files.items():
+        others = f", and so for {len(numbers) - 1} more of its lines" if numbers[1:] else ""
+        yield f"unreadable {file}:{numbers[0]}  {why}{others}"

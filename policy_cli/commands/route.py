@@ -13,7 +13,7 @@ import click
 from policy_cli.asking import call_options, request_of, tell_task
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, NO_MODEL, ToolError
-from policy_cli.service import Service, service_options
+from policy_cli.service import Service, refusal, service_options
 from policy_cli.sources import compile_file, read_json
 
 __all__ = ["route"]
@@ -46,6 +46,8 @@ def route(
     """
     if sum(source is not None for source in (policy, ir, file)) != 1:
         raise click.UsageError("give exactly one of `--policy`, `--ir` and `--file`")
+    if history and not file:
+        raise click.UsageError("`--history` goes with `--file`: a service decides by what it has learned itself")
     request = request_of(call) | ({"idempotency_key": idempotency_key} if idempotency_key else {})
     if file:
         reply = _decided_here(file, history, request)
@@ -64,12 +66,12 @@ def route(
 
 def _asked(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     status, reply = service.post("/v1/route", request)
-    if isinstance(reply, dict) and "status" in reply:
+    if "status" in reply:
         return reply
-    problem = reply.get("error", {}) if isinstance(reply, dict) else {}
+    problem = reply.get("error", {})
     if problem.get("code") == "no_candidates":
         return {**problem, "status": "no_candidates"}
-    raise ToolError(f"{problem.get('code', status)}: {problem.get('message', reply)}")
+    raise refusal(status, reply)
 
 
 def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> dict[str, Any]:
@@ -86,5 +88,7 @@ def _decided_here(file: Path, history: Path | None, request: dict[str, Any]) -> 
     try:
         snapshot = snapshot_of_history(read_json(history) if history else [], NOW_MS)
         return decide_locally(compilation, default_catalog(), request, snapshot)
-    except (HistoryError, RequestError) as problem:
+    except HistoryError as problem:
+        raise ToolError(f"`{history}`: {problem}") from None
+    except RequestError as problem:
         raise ToolError(str(problem)) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +14,13 @@ from policy_cli.deployment import Deployment, stack_options
 from policy_cli.exits import ToolError
 
 if TYPE_CHECKING:
-    from functions.stores.registry import Registry
+    from functions.stores.registry import Credential, CredentialKind, Member, Registry
     from policy_engine.limits import Limits
 
 __all__ = ["tenant"]
 
 _SECRET_BYTES = 32
+_KINDS = {"hmac": "key", "iam": "principal"}
 
 
 @click.group()
@@ -52,14 +54,18 @@ def add(
     stack = deployment()
     key = {key_id: secrets.token_bytes(_SECRET_BYTES)} if key_id else {}
     with stack.reaching("the state table of"):
+        registry = _registry(stack)
         try:
-            registry = _registry(stack)
-            _refuse_taken(registry, key_id)
             registry.enrol(name, principals=principals, keys=key, limits=_limits(limits))
         except ValueError as problem:
             raise ToolError(str(problem)) from None
+        held = registry.credentials().values()
     say(f"{name} is enrolled in {stack.stack}")
     _tell(key)
+    if not any(each.tenant == name and each.active for each in held):
+        click.echo(
+            "it has no credential yet, so nobody can sign for it: add `--key-id ID` or `--principal ARN`", err=True
+        )
 
 
 @tenant.command()
@@ -73,16 +79,12 @@ def rotate(name: str, key_id: str, deployment: Callable[[], Deployment]) -> None
     """
     stack = deployment()
     with stack.reaching("the state table of"):
-        registry = _registry(stack)
-        if name not in {member.tenant for member in registry.members()}:
-            raise ToolError(f"no tenant `{name}` is enrolled in {stack.stack}")
-        _refuse_taken(registry, key_id, retired_too=True)
-        key = {key_id: secrets.token_bytes(_SECRET_BYTES)}
+        secret = secrets.token_bytes(_SECRET_BYTES)
         try:
-            registry.enrol(name, keys=key)
+            _registry(stack).add_key(name, key_id, secret)
         except ValueError as problem:
             raise ToolError(str(problem)) from None
-    _tell(key)
+    _tell({key_id: secret})
 
 
 @tenant.command()
@@ -128,29 +130,53 @@ def share(name: str, deployment: Callable[[], Deployment], *, shares: bool) -> N
 
 
 @tenant.command("list")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @stack_options
-def list_tenants(deployment: Callable[[], Deployment]) -> None:
-    """Name every tenant with its limits, and whether it takes part in the shared priors."""
-    from policy_engine.limits import limits_document
-
+def list_tenants(form: str, deployment: Callable[[], Deployment]) -> None:
+    """Name every tenant with its limits, its credentials, and whether it takes part in the shared priors."""
     stack = deployment()
     with stack.reaching("the state table of"):
-        members = _registry(stack).members()
-    for member in members:
-        limits = ", ".join(f"{name} {value}" for name, value in limits_document(member.limits).items())
-        say(f"{member.tenant}: {limits}{', shares priors' if member.shares_priors else ''}")
+        registry = _registry(stack)
+        rows = _rows(registry.members(), registry.credentials())
+    if form == "json":
+        click.echo(json.dumps(rows))
+    elif rows:
+        say("\n".join(line for row in rows for line in _lines(row)))
+    else:
+        click.echo(
+            f"no tenant is enrolled in {stack.stack}; `pointsman tenant add NAME --key-id ID` enrols one", err=True
+        )
+
+
+def _rows(members: list[Member], credentials: Mapping[tuple[CredentialKind, str], Credential]) -> list[dict[str, Any]]:
+    """A tenant each, as JSON values; secrets are not among them."""
+    from policy_engine.limits import limits_document
+
+    held: dict[str, list[dict[str, Any]]] = {}
+    for (kind, name), credential in sorted(credentials.items()):
+        held.setdefault(credential.tenant, []).append({"kind": kind, "name": name, "active": credential.active})
+    return [
+        {
+            "tenant": member.tenant,
+            "limits": limits_document(member.limits),
+            "shares_priors": member.shares_priors,
+            "credentials": held.get(member.tenant, []),
+        }
+        for member in members
+    ]
+
+
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    limits = ", ".join(f"{name} {value}" for name, value in row["limits"].items())
+    yield f"{row['tenant']}: {limits}{', shares priors' if row['shares_priors'] else ''}"
+    for each in row["credentials"]:
+        yield f"  {_KINDS[each['kind']]} {each['name']}{'' if each['active'] else ', retired'}"
 
 
 def _registry(stack: Deployment) -> Registry:
     from functions.stores.registry import Registry
 
     return Registry(stack.client("dynamodb"), stack.name("StateTable"))
-
-
-def _refuse_taken(registry: Registry, key_id: str | None, *, retired_too: bool = False) -> None:
-    held = registry.credential("hmac", key_id) if key_id else None
-    if held is not None and (held.active or retired_too):
-        raise ToolError(f"the key id `{key_id}` is taken; a new key needs a new id")
 
 
 def _limits(named: dict[str, int | None]) -> Limits | None:

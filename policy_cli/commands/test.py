@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ import click
 from policy_cli.console import say
 from policy_cli.exits import FINDINGS, ToolError
 from policy_cli.sources import compile_file
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_cli.rehearsal import Rehearsed
@@ -26,7 +26,7 @@ Form = Literal["text", "json", "github", "sarif", "junit"]
 _LOOK_AGAIN = 0.3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Run:
     """One file: its tests, none where it does not compile."""
 
@@ -121,7 +121,9 @@ def _text(runs: Sequence[_Run]) -> str:
         lines += _coverage_lines(run)
     every = [found for run in runs for found in run.tests]
     failed = sum(bool(found.failures) for found in every)
-    return "\n".join([*lines, f"{len(every) - failed} passed, {failed} failed"])
+    broken = sum(not run.compilation.ok for run in runs)
+    unread = f", {broken} file{'s' if broken > 1 else ''} with errors" if broken else ""
+    return "\n".join([*lines, f"{len(every) - failed} passed, {failed} failed{unread}"])
 
 
 def _rendered(run: _Run, found: Rehearsed) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_cli.commands.replay import replay_sealed
+from policy_lang.frozen import frozen
 
 __all__ = ["Audit", "Ledger", "audit"]
 
@@ -21,7 +22,7 @@ _SHOWN = 5
 _STATES = {"applied": "applied", "duplicate": "duplicates", "late": "late", "rejected": "rejected"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ledger:
     """What the caller knows: ids of its decisions, (decision id, hop) of its reports, and what became of them."""
 
@@ -32,7 +33,7 @@ class Ledger:
     last_error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Audit:
     """`problems` is empty exactly if everything adds up. `outcomes`: applied ones by arm."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from policy_lang.catalog import Model
 from policy_lang.envelope import Envelope
+from policy_lang.frozen import frozen
 from policy_lang.vocabulary import Outcome
 
 __all__ = ["START_MS", "Call", "PolicyText", "Result", "Scenario", "ScenarioError", "World"]
@@ -20,7 +21,7 @@ class ScenarioError(ValueError):
     """The input of a demo cannot be used; the message says what would be accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyText:
     """One policy of one tenant, as written."""
 
@@ -30,7 +31,7 @@ class PolicyText:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """One LLM call that wants a model. `key` is what the world knows it by; tokens of the prompt and of the answer."""
 
@@ -45,7 +46,7 @@ class Call:
     org: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """What one arm makes of one call. `quality` 0..1 is what the answer is worth; `graded`: the caller reports it."""
 

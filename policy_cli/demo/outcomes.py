@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from policy_cli.demo.workload import compiled, policy_arms
 from policy_lang.catalog import Model, default_catalog
 from policy_lang.checking.checker import FUTURE_WORDS
 from policy_lang.envelope import Envelope, build_envelope
+from policy_lang.frozen import frozen
 from policy_lang.text.expectations import KEYWORDS
 from policy_lang.vocabulary import OTHER_TASK, TOOL_BUCKETS
 
@@ -46,7 +46,7 @@ _MAX_ARMS, _MAX_TASKS = 64, 199
 _NANO = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishedOutcomes:
     """The file's queries that have a row for every arm. `results` by query and arm, `envelopes` by query."""
 

@@ -23,7 +23,7 @@ def read_rows(
 
     most: the first so many rows. only: a column and the values of it to keep.
     """
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import parquet
 
     try:

@@ -24,7 +24,12 @@ def sample_texts() -> list[PolicyText]:
 
 def policy_texts(paths: Sequence[Path]) -> list[PolicyText]:
     """Each under the name in its header; what stands before the `/` there is the tenant."""
-    return [_text(path) for path in paths]
+    texts = [_text(path) for path in paths]
+    first: dict[str, str] = {}
+    for text in texts:
+        if (other := first.setdefault(text.name, text.origin)) != text.origin or texts.count(text) > 1:
+            raise ScenarioError(f"`{other}` and `{text.origin}` both hold the policy `{text.name}`; name one of them")
+    return texts
 
 
 def _text(path: Path) -> PolicyText:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from policy_cli.demo.calls import Call, Result, Scenario
+from policy_lang.frozen import frozen
 
 __all__ = ["Hop", "Served", "summarise"]
 
@@ -19,7 +19,7 @@ _TENTHS = 10
 _RECENT = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hop:
     """One call of a plan that was made."""
 
@@ -27,7 +27,7 @@ class Hop:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Served:
     """A decision and what followed. No `hops` where no model could serve; the last one is the answer."""
 
@@ -48,7 +48,7 @@ class Served:
         return sum(hop.result.cost_nanodollars for hop in self.hops)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Account:
     """Means over a stretch of decisions."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from policy_cli.demo.synthetic import SyntheticWorld, drawn
 from policy_lang.catalog import Catalog
 from policy_lang.compiler import compile_policy
 from policy_lang.envelope import Envelope, build_envelope
+from policy_lang.frozen import frozen
 from policy_lang.ir import And, Compare, Expr, In, Not, Or, Policy
 from policy_lang.vocabulary import STRUCTURES
 
@@ -27,7 +27,7 @@ _SECOND_SHAPE = 0.15
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Habit:
     """One kind of call that a tenant makes, and how often."""
 

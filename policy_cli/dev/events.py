@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from policy_cli.dev.template import REGION
 
-__all__ = ["ACCOUNT", "HttpRequest", "queue_event", "schedule_event", "url_event"]
+__all__ = ["ACCOUNT", "HttpRequest", "function_arn", "queue_event", "schedule_event", "url_event"]
 
 ACCOUNT = "123456789012"
 
@@ -27,6 +27,11 @@ class HttpRequest:
     body: bytes
     source_ip: str = "127.0.0.1"
     iam: Mapping[str, str] | None = field(default=None)
+
+
+def function_arn(name: str) -> str:
+    """Of the alias that deployed functions are called by."""
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}:live"
 
 
 def url_event(request: HttpRequest, now_ms: int, request_id: str) -> dict[str, Any]:

@@ -6,21 +6,27 @@ import json
 import os
 import sys
 import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from policy_cli.dev.events import ACCOUNT
+from botocore.awsrequest import AWSResponse
+from moto.core.botocore_stubber import MockRawResponse
+
+from policy_cli.dev.events import function_arn
 from policy_cli.dev.template import REGION, Template
+from policy_lang.frozen import frozen
 
 __all__ = ["Execution", "fresh_functions", "heard", "lambda_environment"]
 
 _PACKAGE = "functions"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Context:
     """What handlers and Powertools read of a Lambda context."""
 
@@ -31,7 +37,7 @@ class _Context:
 
     @property
     def invoked_function_arn(self) -> str:
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function_name}:live"
+        return function_arn(self.function_name)
 
 
 class Execution:
@@ -39,17 +45,49 @@ class Execution:
 
     INVARIANT: `turn` is held during every call. moto's transactions are not isolated from each other, and a signal or a
     second request must not find one half done. For the same reason `watch` looks at one tenant at a time.
+
+    `asked`: what to do with an event that a handler hands to another function without waiting for it. By default that
+    function is called as soon as the handler has returned, and what it raises is only printed.
     """
 
-    def __init__(self, template: Template, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, template: Template, variables: Mapping[str, str], asked: Callable[[str, Any], None] | None = None
+    ) -> None:
         os.environ |= {**variables, "WATCH_WORKERS": "1"}
         self.turn = threading.RLock()
         self._entries = {function.name: _entry(function.module, function.entry) for function in template.functions}
+        self._arns = {function_arn(function.name): function.name for function in template.functions}
+        self._asked = asked or self._put_off
+        self._waiting: deque[tuple[str, Any]] = deque()
+        session = import_module(f"{_PACKAGE}.stores.clients")._session()
+        session.register("before-send.lambda.Invoke", self._invoked)
 
     def call(self, function: str, event: Mapping[str, Any], request_id: str) -> Any:
         """The handler's answer; whatever it raises is the caller's to report."""
         with self.turn:
-            return self._entries[function](event, _Context(function, request_id))
+            try:
+                return self._entries[function](event, _Context(function, request_id))
+            finally:
+                self._catch_up(request_id)
+
+    def _put_off(self, function: str, event: Any) -> None:
+        self._waiting.append((function, event))
+
+    def _catch_up(self, request_id: str) -> None:
+        while self._waiting:
+            function, event = self._waiting.popleft()
+            try:
+                self._entries[function](event, _Context(function, f"{request_id}-asked"))
+            except Exception:  # noqa: BLE001 - as in AWS, whoever asked is long gone
+                traceback.print_exc()
+
+    def _invoked(self, request: Any, **_: object) -> AWSResponse:
+        """Lambda's answer to an invocation that nobody waits for."""
+        arn = unquote(urlsplit(request.url).path).split("/")[3]
+        self._asked(self._arns[arn], json.loads(request.body))
+        # moto answers whatever looks like AWS as well, and knows no functions; the first answer counts.
+        request.url = "http://lambda.invalid/"
+        return AWSResponse(request.url, 202, {}, MockRawResponse(""))  # type: ignore[arg-type]
 
 
 def _entry(module: str, name: str) -> Callable[[Mapping[str, Any], _Context], Any]:

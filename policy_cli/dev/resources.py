@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from botocore.session import Session
 
+from policy_cli.dev.events import function_arn
 from policy_cli.dev.template import REGION, Template, TemplateError
 
 __all__ = ["Resources"]
@@ -15,6 +17,7 @@ __all__ = ["Resources"]
 # What holds data. Code, roles, rules and logs mean nothing to a process that calls the handlers itself.
 _STACKED = ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SQS::Queue")
 _SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - a type's name
+_PARAMETER = re.compile(r"\$\{(\w+)\}")
 
 
 class Resources:
@@ -29,6 +32,8 @@ class Resources:
             for name, resource in declared.items()
             if resource["Type"] == _SECRET
         }
+        self._names |= {name: function_arn(function) for name, function in template.aliases.items()}
+        self._defaults = {name: str(p.get("Default", "")) for name, p in template.document["Parameters"].items()}
         self._variables = self._resolved(template)
 
     def client(self, service: str) -> Any:
@@ -38,7 +43,7 @@ class Resources:
         return self._clients[service]
 
     def name(self, logical: str) -> str:
-        """What `!Ref` gives: a table's or bucket's name, a queue's URL, a secret's ARN."""
+        """What `!Ref` gives: a table's or bucket's name, a queue's URL, the ARN of a secret or an alias."""
         return self._names[logical]
 
     @property
@@ -75,4 +80,7 @@ class Resources:
                 return value
             case {"Ref": str(logical)} if logical in self._names:
                 return self._names[logical]
-        raise TemplateError(f"{where}: only text and `!Ref` of a table, bucket, queue or secret are resolved here")
+            case {"Fn::Sub": str(pattern)} if _PARAMETER.sub("", pattern).isdecimal():
+                return _PARAMETER.sub(lambda found: self._defaults[found[1]], pattern)
+        accepted = "text, `!Ref` of a table, bucket, queue, secret or alias, and `!Sub` of a number with parameters"
+        raise TemplateError(f"{where}: only {accepted} are resolved here")

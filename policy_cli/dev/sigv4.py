@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -15,6 +15,7 @@ from botocore.credentials import Credentials
 
 from policy_cli.dev.events import ACCOUNT, HttpRequest
 from policy_cli.dev.template import REGION
+from policy_lang.frozen import frozen
 
 __all__ = ["Identity", "SignatureRefused", "verified"]
 
@@ -31,7 +32,7 @@ class SignatureRefused(ValueError):  # noqa: N818 - reads as what happened
     """The request is not what the holder of the key signed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """An IAM user known here."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,8 @@ from samtranslator.parser.parser import Parser
 from samtranslator.sdk.resource import SamResourceType
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
+
+from policy_lang.frozen import frozen
 
 __all__ = ["REGION", "TEMPLATE", "Function", "Schedule", "Source", "Template", "TemplateError", "read_template"]
 
@@ -29,7 +30,7 @@ class TemplateError(ValueError):
     """The template is absent, or uses something that the local server does not imitate."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """`environment` is as in the template: strings and intrinsic functions."""
 
@@ -40,7 +41,7 @@ class Function:
     has_url: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """An SQS event source mapping; `window_s` is how long messages may wait for a fuller batch."""
 
@@ -51,18 +52,19 @@ class Source:
     reports_failures: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schedule:
     rule: str
     function: str
     period_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
-    """`document` is plain CloudFormation."""
+    """`document` is plain CloudFormation. `aliases`: the function that each leads to."""
 
     document: Mapping[str, Any]
+    aliases: Mapping[str, str]
     functions: tuple[Function, ...]
     sources: tuple[Source, ...]
     schedules: tuple[Schedule, ...]
@@ -82,6 +84,7 @@ def read_template(path: Path = TEMPLATE) -> Template:
     rules = _of(resources, "AWS::Events::Rule")
     return Template(
         document=document,
+        aliases=aliases,
         functions=tuple(functions),
         sources=tuple(_source(r["Properties"], aliases) for _, r in mappings),
         schedules=tuple(_schedule(name, r["Properties"], aliases) for name, r in rules),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from base64 import b32encode
-from dataclasses import dataclass
 from hashlib import sha256
 
 from policy_cli.dev.events import ACCOUNT
 from policy_cli.dev.sigv4 import Identity
+from policy_lang.frozen import frozen
 
 __all__ = ["LocalTenant", "local_tenant"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalTenant:
     """An HMAC key and an IAM user of the same tenant."""
 

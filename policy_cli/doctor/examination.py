@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from policy_cli.deployment import Deployment
 from policy_cli.doctor.reading import Asked, Queues, books_of, look_at_queues, witness_of
 from policy_cli.doctor.remedies import remedy
-from policy_cli.exits import ToolError
 from policy_engine.accounting import Finding, Identity, balance
 from policy_engine.books import Books, decided_ms
+from policy_lang.frozen import frozen
 
 __all__ = ["Ailment", "Examination", "Patient", "examine"]
 
@@ -21,7 +20,7 @@ _UNSETTLED = frozenset(("receipt_missing", "outcome_missing", "cell_differs", "c
 _SETTLED_MS = 90_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ailment:
     """A finding and the command that mends it; `settled` unless messages under way may still put it right."""
 
@@ -30,7 +29,7 @@ class Ailment:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patient:
     """One tenant."""
 
@@ -39,7 +38,7 @@ class Patient:
     ailments: tuple[Ailment, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Examination:
     """`restless`: why the stack is not quiet; empty when it is. `dead`: dead letters by queue, poison or given up."""
 
@@ -76,22 +75,12 @@ class Examination:
 
 def examine(deployment: Deployment, tenants: Sequence[str], asked: Asked, now_ms: int) -> Examination:
     """Read and balance the books of `tenants`, all enrolled ones where none is named; ToolError for a stranger."""
-    enrolled = _enrolled(deployment)
-    if strangers := [tenant for tenant in tenants if tenant not in enrolled]:
-        raise ToolError(f"no tenant `{strangers[0]}` is enrolled in {deployment.stack}; it has {', '.join(enrolled)}")
+    examined = deployment.tenants(tenants)
     queues = look_at_queues(deployment, queued=asked.queued)
-    books = [books_of(deployment, tenant, queues, asked) for tenant in tenants or enrolled]
+    books = [books_of(deployment, tenant, queues, asked) for tenant in examined]
     restless = tuple(_restless(queues, books, now_ms))
     patients = tuple(_patient(deployment, each, asked, quiet=not restless) for each in books)
     return Examination(deployment.stack, patients, restless, _dead(queues), tuple(_queue_ailments(deployment, queues)))
-
-
-def _enrolled(deployment: Deployment) -> list[str]:
-    from functions.stores.registry import Registry
-
-    with deployment.reaching("the tenants of"):
-        members = Registry(deployment.client("dynamodb"), deployment.name("StateTable")).members()
-    return [member.tenant for member in members]
 
 
 def _patient(deployment: Deployment, books: Books, asked: Asked, *, quiet: bool) -> Patient:
@@ -107,7 +96,7 @@ def _patient(deployment: Deployment, books: Books, asked: Asked, *, quiet: bool)
 def _restless(queues: Queues, books: Sequence[Books], now_ms: int) -> Iterator[str]:
     for name, depth in queues.depths.items():
         if depth:
-            yield f"{depth.waiting + depth.delayed} messages wait and {depth.in_work} are in work in the {name} queue"
+            yield f"the {name} queue has {depth.waiting + depth.delayed} waiting and {depth.in_work} in work"
     spooled = sum(place == "spooled" for each in books for place in each.receipts.values())
     if spooled:
         yield f"{spooled} receipts are spooled; `watch` sends them to their queue once a minute"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,17 @@ from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
 from policy_cli.deployment import Deployment
 from policy_cli.exits import ToolError
+from policy_cli.receipts import ReceiptFileError, ids_in
 from policy_engine.accounting import Witness
 from policy_engine.books import Books, Place
+from policy_lang.frozen import frozen
 
 __all__ = ["Asked", "Queues", "books_of", "look_at_queues", "witness_of"]
 
-_ID = re.compile(r"\S+")
+_DECISION, _RECORD = r"[0-9a-f]{32}", r"[0-9A-Za-z-]+:[0-9]+"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What to read. decisions, accepted: files of ids that the caller kept, in place of the logs.
 
@@ -38,7 +38,7 @@ class Asked:
     accepted: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Queues:
     """Depth of both source queues, what lies in them (only if asked for), and what in their dead-letter queues."""
 
@@ -93,13 +93,13 @@ def witness_of(deployment: Deployment, tenant: str, asked: Asked) -> Witness:
         lines = _log_lines(deployment, "RouteLogs", "routing.decision.id", asked.since_ms)
         decided = {str(line["routing.decision.id"]) for line in lines if _of(line, tenant, "routing.decision.id")}
     else:
-        decided = _ids_in(asked.decisions)
+        decided = _ids_in(asked.decisions, "decision id of 32 hexadecimal digits", _DECISION)
     if asked.accepted is None:
         lines = _log_lines(deployment, "IngestLogs", "accepted", asked.since_ms)
         batches = [line for line in lines if _of(line, tenant, "batch") and isinstance(line.get("accepted"), int)]
         accepted = {f"{line['batch']}:{position}" for line in batches for position in range(line["accepted"])}
     else:
-        accepted = _ids_in(asked.accepted)
+        accepted = _ids_in(asked.accepted, "id of an accepted record such as 3a0a…:0, batch and position", _RECORD)
     return Witness(decided, accepted)
 
 
@@ -148,9 +148,8 @@ def _of(line: Mapping[str, Any], tenant: str, name: str) -> bool:
     return line.get("tenant") == tenant and isinstance(line.get(name), str)
 
 
-def _ids_in(path: Path) -> set[str]:
-    """Ids of a file, apart by white space; ToolError for one that cannot be read."""
+def _ids_in(path: Path, what: str, pattern: str) -> set[str]:
     try:
-        return set(_ID.findall(path.read_text()))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ToolError(f"cannot read `{path}`: {problem}") from None
+        return ids_in(path, what, pattern)
+    except ReceiptFileError as problem:
+        raise ToolError(str(problem)) from None

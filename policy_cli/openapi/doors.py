@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policy_cli.openapi.errors import ALIASING, ANYWHERE, PUBLISHING, REPORTING, RETURNING, ROUTING
 from policy_engine.fields import Form, Text
@@ -18,11 +18,12 @@ from policy_engine.wire import (
     ROUTE,
     TELEMETRY,
 )
+from policy_lang.frozen import frozen
 
 __all__ = ["DOORS", "Door"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Door:
     """One operation. `body`: component name, form and most bytes. `reply`: status and component name.
 

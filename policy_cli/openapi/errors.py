@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from policy_lang.frozen import frozen
 
 __all__ = ["ALIASING", "ANYWHERE", "ERRORS", "INTERNAL", "PUBLISHING", "REPORTING", "RETURNING", "ROUTING", "Meaning"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Meaning:
     """The HTTP status a code comes with, and what the caller should make of it."""
 

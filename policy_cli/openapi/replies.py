@@ -108,7 +108,12 @@ REPLIES: dict[str, Schema] = {
             "fingerprints": reference("Fingerprints"),
             "lane": {
                 "type": "object",
-                "properties": {"policy": {"type": ["string", "null"]}, "propensity_ppm": _SHARE},
+                "properties": {
+                    "policy": {"type": ["string", "null"]},
+                    "propensity_ppm": _SHARE,
+                    "share_ppm": _SHARE,
+                    "trial": _many(_TEXT),
+                },
             },
             "mode": _words(("live", "shadow")),
             "degraded": _FLAG,
@@ -124,6 +129,11 @@ REPLIES: dict[str, Schema] = {
                 "additionalProperties": reference("AfterOutcome"),
             },
             "timeout_ms": _WHOLE,
+            "batch": {
+                "const": True,
+                "description": "batch or flex prices were counted: call the models that have such a service through it",
+            },
+            "probing_ppm": {**_SHARE, "description": "chance of the draws over half-open arms, part of the propensity"},
             "cascade": reference("CascadeWeighed"),
             "pin": reference("PinWeighed"),
             "session_pin": {"type": "string", "description": "send it with the session's next request"},

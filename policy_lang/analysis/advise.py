@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.analysis.cost import static_pick
 from policy_lang.catalog import Catalog, Model
 from policy_lang.envelope import Envelope, build_envelope
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, evaluate
 from policy_lang.ir import Policy, Route
 from policy_lang.vocabulary import CONTEXT_BUCKETS, OTHER_TASK, TOKEN_BUCKETS
@@ -40,7 +40,7 @@ LEAST_SAVING_PPM = 100_000
 Reason = Literal["too_few_calls", "one_task", "one_capability", "little_spend", "little_saving"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogRow:
     """One past call. `cost_nanodollars`: what it did cost, if known; else the list price of `model`, if that is."""
 
@@ -51,7 +51,7 @@ class LogRow:
     cost_nanodollars: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskShare:
     """One task of the mix. `known`: whether the policy declares it; others are treated as `other`."""
 
@@ -62,7 +62,7 @@ class TaskShare:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TierCost:
     """All calls priced on one tier: on its cheapest and on its dearest model."""
 
@@ -73,7 +73,7 @@ class TierCost:
     dearest_nanodollars: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Advice:
     """What the logs say. Money in nano-dollars for the whole log.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from policy_lang.analysis.assertions import Proof, assertion_findings, prove
 from policy_lang.analysis.budgets import budget_limits, degraded_to_nothing, exploration_limits
@@ -16,12 +15,13 @@ from policy_lang.analysis.may import Served, World, arms_of, serve, served_whole
 from policy_lang.analysis.routes import unreachable_routes
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 from policy_lang.ir import Policy
 
 __all__ = ["Analysis", "analyse"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Analysis:
     """What is proved of a policy under a catalog.
 

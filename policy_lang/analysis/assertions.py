@@ -8,12 +8,12 @@ makes `given` hold. A fact the request does not state does not make `given` hold
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from policy_lang.analysis.findings import Finding, Verdict, Witness, witness
 from policy_lang.analysis.may import Served, World, arms_of
 from policy_lang.analysis.space import Cells
 from policy_lang.analysis.words import call_text, expr_text
+from policy_lang.frozen import frozen
 from policy_lang.gates import mentioned_fields
 from policy_lang.ir import Assertion
 from policy_lang.shapes import dimension_of
@@ -21,7 +21,7 @@ from policy_lang.shapes import dimension_of
 __all__ = ["Proof", "assertion_findings", "prove"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proof:
     """The verdict on one assert. `vacuous`: proved because `given` holds for no call that is served."""
 

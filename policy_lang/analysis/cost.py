@@ -8,7 +8,7 @@ not counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from heapq import nlargest
 from itertools import product
@@ -19,6 +19,7 @@ from policy_lang.analysis.space import Cells
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.catalog import Model
 from policy_lang.envelope import Envelope, typical_tokens
+from policy_lang.frozen import frozen
 from policy_lang.ir import PPM, PickTerm, Route
 from policy_lang.shapes import values_of
 from policy_lang.vocabulary import OUTCOMES, bucket_upper
@@ -33,7 +34,7 @@ _BILLED = frozenset(name for name, fault in OUTCOMES.items() if fault == "model"
 _GROUP_BUDGET = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteCost:
     """Nano-dollars of one call of a route.
 
@@ -50,7 +51,7 @@ class RouteCost:
     witness: Witness | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Group:
     """Calls on which the same arms may serve. `levels`: the arms of each level of the cascade, cheapest path first."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from policy_lang.analysis.findings import Finding, Witness, witness
 from policy_lang.analysis.may import Served, World, arms_of
 from policy_lang.analysis.words import call_text, listed
+from policy_lang.frozen import frozen
 
 __all__ = ["Gap", "gaps", "unserved_calls", "unserved_models"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """Calls of one route whose own tiers are empty, as a share of all calls. `left`: nothing, or a safety net."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -13,6 +12,7 @@ from policy_lang.analysis.space import Call, Cells, Space, carve
 from policy_lang.analysis.traffic import traffic_from_histogram
 from policy_lang.catalog import Catalog
 from policy_lang.envelope import Envelope
+from policy_lang.frozen import frozen
 from policy_lang.ir import Policy, Route
 
 __all__ = ["Aspect", "Change", "Diff", "diff"]
@@ -22,7 +22,7 @@ __all__ = ["Aspect", "Change", "Diff", "diff"]
 Aspect = Literal["may", "tier", "order", "parameters"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One aspect: the share of shapes that it changes, of traffic if a histogram was given, and what a witness sees.
 
@@ -37,7 +37,7 @@ class Change:
     after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diff:
     """Two policies compared. share: of shapes that change in any aspect. gains, losses: arms by share of shapes in
     which they may serve after and not before, and the reverse.
@@ -208,7 +208,7 @@ def _sequence(side: Served, route: Route) -> tuple[str, ...]:
 def _settings(route: Route) -> tuple[object, ...]:
     """What a route asks for besides who may serve and in which order."""
     left = ("name", "when", "use", "pick", "where")
-    return tuple(getattr(route, name) for name in Route.__slots__ if name not in left)
+    return tuple(getattr(route, name) for name in Route.__match_args__ if name not in left)
 
 
 def _policy_wide(policy: Policy) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policy_lang.analysis.space import Box, Call, Cells, Space
+from policy_lang.frozen import frozen
 
 __all__ = ["Finding", "Severity", "Verdict", "Witness", "witness"]
 
@@ -23,7 +24,7 @@ class Witness:
     arm: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing proved about a policy.
 

@@ -8,12 +8,13 @@ any arm. Neither do pins, breakers or the candidates of a request add to it: the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from policy_lang.analysis.reading import Reading
 from policy_lang.analysis.space import MEMORY_BUDGET, Cells, Space, carve
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, evaluate
 from policy_lang.ir import And, Attribute, Budget, Compare, Expr, Gate, Not, Or, Policy, Route
 from policy_lang.shapes import atoms_of
@@ -21,7 +22,7 @@ from policy_lang.shapes import atoms_of
 __all__ = ["Served", "World", "arms_of", "expressions_of", "serve", "served_whole"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class World:
     """What a proof is about. `published`: the policies that canaries name, as far as they are known."""
 

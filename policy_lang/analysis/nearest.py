@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Literal
 
 from policy_lang.analysis.space import Call
 from policy_lang.analysis.words import expr_text, listed
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, FactValue, evaluate, mentioned_fields
 from policy_lang.ir import PPM, And, Compare, CompareFields, Expr, Flag, In, Not, Or, Policy, Route
 from policy_lang.shapes import atoms_of
@@ -20,7 +21,7 @@ __all__ = ["Edit", "Obstacle", "WhyNot", "why_not"]
 _MOST_TRIES = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """One operand changed: a comparison as it is, and as it would have to be."""
 
@@ -31,7 +32,7 @@ class Edit:
         return f"`{expr_text(self.before)}` to `{expr_text(self.after)}`"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Obstacle:
     """One thing that by itself keeps the model out. `edits`: the nearest change of its operands; none where only
     removing the rule, or another catalog, would help.
@@ -44,7 +45,7 @@ class Obstacle:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhyNot:
     """All obstacles, every one of which has to go. Without any, the model may serve this call."""
 

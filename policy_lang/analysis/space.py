@@ -7,11 +7,11 @@ sampled, none is left out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
 from policy_lang.envelope import Envelope
+from policy_lang.frozen import frozen
 from policy_lang.gates import Facts, FactValue
 from policy_lang.ir import And, Attribute, Expr, Not, Or
 from policy_lang.shapes import ENVELOPE_FIELDS, Dimension, cut, values_of
@@ -34,7 +34,7 @@ MEMORY_BUDGET = 400_000_000
 _ANY = Envelope("other", "prose", "short", "0", False, "tiny")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """One concrete call: an envelope and what the request says of who asks; attributes as (name, value)."""
 

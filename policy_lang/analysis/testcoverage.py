@@ -6,7 +6,6 @@ Exact: an outcome that no call whatever can show is not counted as missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -14,6 +13,7 @@ from policy_lang.analysis.findings import Witness, witness
 from policy_lang.analysis.may import Served, World, served_whole
 from policy_lang.analysis.space import Call, Cells
 from policy_lang.catalog import Catalog
+from policy_lang.frozen import frozen
 from policy_lang.ir import Policy
 
 __all__ = ["Coverage", "Outcome", "RuleCoverage", "coverage"]
@@ -22,7 +22,7 @@ __all__ = ["Coverage", "Outcome", "RuleCoverage", "coverage"]
 Outcome = Literal["yes", "no", "impossible"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleCoverage:
     """One rule: a gate fires where it removes a candidate of the call, a route where it takes the call.
 
@@ -35,7 +35,7 @@ class RuleCoverage:
     missing: Witness | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coverage:
     """All gates, then all routes, the default last. `share` of the possible outcomes that were seen."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from policy_lang.analysis.space import Call, Cells, Space
 from policy_lang.envelope import Envelope, cluster_id
+from policy_lang.frozen import frozen
 from policy_lang.shapes import ENVELOPE_FIELDS, values_of
 
 __all__ = ["Traffic", "traffic_from_histogram"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traffic:
     """`mix`: calls with their counts, empty where only the number is known. `daily`: decisions a day."""
 

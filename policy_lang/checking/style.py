@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
 from policy_lang.diagnostics import Diagnostic, Span, warning
+from policy_lang.frozen import frozen
 from policy_lang.ir import Gate, Policy
 from policy_lang.text import syntax
 
@@ -18,7 +19,7 @@ _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _TOKENS_PER_UNIT = {"$/tok": 1_000_000, "$/Ktok": 1_000}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """`text` instead of the characters of the source from `start` up to `end`."""
 
@@ -27,7 +28,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fix:
     """A finding and, where it is safe, what mends it."""
 
@@ -35,7 +36,7 @@ class Fix:
     edit: Edit | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """A policy without errors: its text, its tree, and what it means."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from policy_lang.frozen import frozen
 from policy_lang.ir.fields import Amount, Closed, FieldName, Limits, Ratio, Tagged, Word
 
 __all__ = [
@@ -24,7 +24,7 @@ Relation = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 NumericRelation = Literal["lt", "le", "gt", "ge"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compare(Closed):
     """`field relation value`; ordered fields compare by bucket rank, words by equality only, numbers by value."""
 
@@ -34,7 +34,7 @@ class Compare(Closed):
     op: Literal["compare"] = "compare"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompareFields(Closed):
     """`left relation (ratio_ppm / 1e6) x right`, both numeric: `model.context >= 1.25 * tokens.upper`."""
 
@@ -45,7 +45,7 @@ class CompareFields(Closed):
     op: Literal["compare_fields"] = "compare_fields"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class In(Closed):
     """`field in [values]`; values sorted."""
 
@@ -54,7 +54,7 @@ class In(Closed):
     op: Literal["in"] = "in"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flag(Closed):
     """A boolean field that must hold."""
 
@@ -62,13 +62,13 @@ class Flag(Closed):
     op: Literal["flag"] = "flag"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Not(Closed):
     item: Expr
     op: Literal["not"] = "not"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class And(Closed):
     """All of `items`; no items holds always."""
 
@@ -76,7 +76,7 @@ class And(Closed):
     op: Literal["and"] = "and"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Or(Closed):
     """Any of `items`; no items never holds."""
 

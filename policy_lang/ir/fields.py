@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
+from policy_lang.frozen import frozen
 
 __all__ = [
     "IR_VERSION",
@@ -46,7 +46,7 @@ MAX_BUDGETS = 64
 MAX_RULES = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Whole:
     """Range of an integer field; understood by pydantic (through the schema hook) and by the bounded walker."""
 
@@ -57,7 +57,7 @@ class Whole:
         return {**handler(source), "ge": self.low, "le": self.high, "strict": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """Pattern and length of a string field; `pattern` uses the common subset of Python, ECMA and Rust syntax."""
 
@@ -68,7 +68,7 @@ class Text:
         return {**handler(source), "pattern": self.pattern, "max_length": self.longest, "strict": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Truth:
     """A boolean field: true or false and nothing that merely reads like one."""
 
@@ -76,7 +76,7 @@ class Truth:
         return {**handler(source), "strict": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """Least and greatest number of items of a tuple field."""
 
@@ -87,7 +87,7 @@ class Limits:
         return {**handler(source), "min_length": self.least, "max_length": self.most}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tagged:
     """A union told apart by the literal in the field `tag`, which must be present."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from policy_lang.canonical import MAX_SAFE_INTEGER
+from policy_lang.frozen import frozen
 from policy_lang.ir.expressions import Expr
 from policy_lang.ir.fields import (
     IR_VERSION,
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gate(Closed):
     """A candidate fails where `violation` holds or cannot be evaluated (Kleene logic: unknown fails).
 
@@ -62,13 +62,13 @@ class Gate(Closed):
     violation: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tier(Closed):
     name: Name
     arms: Annotated[tuple[Arm, ...], Limits(1, 64)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Floor(Closed):
     """`metric >= at_least_ppm`. With `proven_ppm` P(metric >= at_least) must reach it; without, steers by shortfall."""
 
@@ -77,7 +77,7 @@ class Floor(Closed):
     proven_ppm: Ppm | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PickTerm(Closed):
     """One key of a lexicographic order. `within_ppm` keeps ties for the next term (0 on the last).
 
@@ -92,7 +92,7 @@ class PickTerm(Closed):
     arms: Annotated[tuple[Arm, ...], Limits(0, 64)] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explore(Closed):
     """Share of decisions spent on learning: `rate_ppm`, `unproven_ppm` while no arm is proven, money per day (UTC)."""
 
@@ -101,7 +101,7 @@ class Explore(Closed):
     daily_nanodollars: Amount | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attribute(Closed):
     """A fact the caller declares with a request, `attribute.NAME` in conditions; a closed enum, values sorted."""
 
@@ -109,7 +109,7 @@ class Attribute(Closed):
     values: Annotated[tuple[Name, ...], Limits(1, 64)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskText(Closed):
     """What a task's output is, in words, for the classifier in the caller's process."""
 
@@ -117,7 +117,7 @@ class TaskText(Closed):
     text: Sentence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check(Closed):
     """One confidence gate of a cascade, run by the caller on the answer; the answer escalates where it fails.
 
@@ -131,7 +131,7 @@ class Check(Closed):
     argument: Word | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cascade(Closed):
     """Call the first tier's arm, and the next tier's where any check fails."""
 
@@ -139,7 +139,7 @@ class Cascade(Closed):
     escalate: Annotated[tuple[Check, ...], Limits(1, 8)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter(Closed):
     """A change to a parameter of the chosen call. Numbers in thousandths (0.7 -> 700); reasoning_effort is a word.
 
@@ -155,7 +155,7 @@ class Parameter(Closed):
     word: Literal["minimal", "low", "medium", "high"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnOutcome(Closed):
     """What the caller does when a hop ends in `outcome`: `retries` with exponential backoff from `backoff_ms`, then
     `then`.
@@ -172,7 +172,7 @@ class OnOutcome(Closed):
     open_breaker: Annotated[bool, Truth()] = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route(Closed):
     """First route whose `when` holds serves. `use` names tiers in order; `where` filters their arms.
 
@@ -198,7 +198,7 @@ class Route(Closed):
     pin_ms: Duration | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Canary(Closed):
     """Serve `share_ppm` of the units by another published policy, until a day (days since 1970) or a drop of
     `metric`.
@@ -212,7 +212,7 @@ class Canary(Closed):
     drop_ppm: Ppm | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget(Closed):
     """Money (nano-dollars) or tokens a scope may use in a period (UTC). `name` is None for the tenant.
 
@@ -231,7 +231,7 @@ class Budget(Closed):
     unreachable: Literal["open", "closed"] = "open"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Guard(Closed):
     """Bounds on whatever arrives inline: its gates come on top, and nothing in it may go beyond these.
 
@@ -247,7 +247,7 @@ class Guard(Closed):
     cost_nanodollars: Amount | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assertion(Closed):
     """A claim about MAY(shape). always: every model that could be served where `given` holds satisfies `claim`.
 
@@ -260,7 +260,7 @@ class Assertion(Closed):
     claim: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Policy(Closed):
     """A whole policy. `default.when` is always `And(())`; `fallback` is ordered and never empty.
 

@@ -31,7 +31,8 @@ def field_of(word: syntax.Word, fields: Fields) -> FieldSpec | Diagnostic:
         help_text = None if near else "declare it, as in `attribute plan = [free, pro]`"
         return error("P301", word.span, f"unknown attribute `{word.text}`", help_text, near)
     known = "fields are " + ", ".join(f"`{name}`" for name in fields if fields[name].scope != "model") + ", `model.…`"
-    near = did_you_mean(word.text, frozenset(fields))
+    attribute = f"{ATTRIBUTE_PREFIX}{word.text}"
+    near = attribute if attribute in fields else did_you_mean(word.text, frozenset(fields))
     return error("P301", word.span, f"unknown field `{word.text}`", None if near else known, near)
 
 

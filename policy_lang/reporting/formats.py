@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from policy_lang.diagnostics import Diagnostic, Span, render
+from policy_lang.frozen import frozen
 
 if TYPE_CHECKING:
     from policy_lang.reporting.junit import Case
@@ -19,7 +19,7 @@ _GITHUB_ESCAPES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _GITHUB_PROPERTY_ESCAPES = _GITHUB_ESCAPES | {":": "%3A", ",": "%2C"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Findings:
     """The findings of one file and its text."""
 

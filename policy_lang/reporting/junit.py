@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
+
+from policy_lang.frozen import frozen
 
 __all__ = ["Case", "junit"]
 
@@ -13,7 +14,7 @@ __all__ = ["Case", "junit"]
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Case:
     """One test case; `failure` holds type, message and text."""
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from policy_lang.diagnostics import Diagnostic
+from policy_lang.frozen import frozen
 from policy_lang.text.builder import token_span
 from policy_lang.text.layout import SPACE, Doc, Group, Hard, Indent, Line, Remark, Text, lay_out
 from policy_lang.text.parser import concrete_tree, parse, tokens
@@ -30,7 +31,7 @@ _JOINED = {"ESCALATE", "STOP"}
 _CLOSING = {"LSQB": "RSQB", "LPAR": "RPAR", "LBRACE": "RBRACE"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Formatted:
     """`text` is None exactly if the source cannot be read; `diagnostics` then say why."""
 

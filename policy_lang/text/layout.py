@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from policy_lang.frozen import frozen
+
 __all__ = ["SPACE", "Doc", "Group", "Hard", "Indent", "Line", "Remark", "Text", "lay_out"]
 
 _STEP = 2
 _GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remark:
     """A comment on a line of its own; `blank` asks for an empty line in front."""
 
@@ -23,7 +25,7 @@ class Remark:
     blank: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """Printed as it is. `blank` asks for an empty line between `before` and the text; `broken` shows it only in a
     broken group.
@@ -36,7 +38,7 @@ class Text:
     broken: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """`flat` on one line, a line break in a broken group; one that may `fill` breaks only where the next part is too
     long for the line.
@@ -46,19 +48,19 @@ class Line:
     fill: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hard:
     """A line break always, with an empty line where `blank`."""
 
     blank: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Group:
     parts: tuple[Doc, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Indent:
     parts: tuple[Doc, ...]
 

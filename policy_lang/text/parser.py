@@ -8,11 +8,11 @@ that takes this word, and goes on.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from policy_lang.diagnostics import Diagnostic, error
+from policy_lang.frozen import frozen
 from policy_lang.ir import MAX_DEPTH
 from policy_lang.text.builder import TreeBuilder, token_span
 from policy_lang.text.expectations import KEYWORDS, REPLACEMENTS, SYNC, unexpected
@@ -28,7 +28,7 @@ _MAX_ERRORS = 100
 _OPENING = {"LPAR": "RPAR", "LBRACE": "RBRACE", "LSQB": "RSQB"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parsed:
     """Statements that could be read, in order, and the errors in between; with errors, parts are missing."""
 

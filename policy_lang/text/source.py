@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from policy_lang.diagnostics import NOWHERE, Diagnostic, Span, error
 from policy_lang.fingerprint import source_hash
+from policy_lang.frozen import frozen
 
 __all__ = ["MAX_SOURCE_BYTES", "Source", "read_source"]
 
@@ -17,7 +17,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200e\u200f\u202a-\u202
 _MAX_REPORTED = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """`text` with forbidden characters blanked, so offsets hold; `readable` is False where parsing makes no sense."""
 

@@ -18,21 +18,26 @@ from simulation.world import World
 
 @pytest.fixture
 def world(monkeypatch):
-    """Makes Worlds, of a case by name or as given, in which sleeping only counts; left at the end if not before."""
+    """Makes Worlds, of a case by name or as given, in which sleeping only counts; each is left when the next begins, at
+    the latest: what a run held would otherwise pile up for an hour.
+    """
     # The handlers' graphs are large and stay: looking them over for garbage takes a quarter of the time.
     thresholds = gc.get_threshold()
     gc.set_threshold(200_000, 20, 20)
     monkeypatch.setattr("botocore.loaders.create_loader", lambda _: LOADER)
-    made: list[World] = []
+    begun: list[World] = []
 
     def build(case="calm", seed=1, mutant=None) -> World:
+        while begun:
+            begun.pop().end()
+            gc.collect()
         here = World(Case(**CASES[case]) if isinstance(case, str) else case, seed, mutant)
         monkeypatch.setattr("time.sleep", here.wire.sleep)
-        made.append(here)
+        begun.append(here)
         return here.begin()
 
     yield build
-    for here in made:
+    for here in begun:
         here.end()
     gc.set_threshold(*thresholds)
 

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import moto  # before any botocore session is made: importing it is what lets it answer
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from moto.core.botocore_stubber import MockRawResponse
 
 from functions.ingest import app as ingest
 from functions.learn import app as learn
@@ -17,9 +19,10 @@ from functions.publish import app as publish
 from functions.record import app as record
 from functions.route import app as route
 from functions.stores import clients
+from functions.stores.backups import Backups
 from functions.stores.ledger import Ledger
 from functions.stores.registry import Registry
-from functions.stores.secrets import keys_from_secret
+from functions.stores.secrets import KeyRing, keys_from_secret
 from functions.stores.state import StateStore
 from functions.stores.statistics import StatisticsStore
 from functions.watch import app as watch
@@ -71,17 +74,24 @@ class Wire:
         self.calls: list[str] = []
         self.faults: list = []  # called before AWS acts
         self.lost: list = []  # called after AWS has acted and before its reply arrives
+        self.asked: list = []  # events for functions that nobody waits for
         clients._session.cache_clear()
         emitter = clients._session().get_component("event_emitter")
         emitter.register_first("before-send.*.*", self._before)
         # Not `before-send.*.*`: handlers of a longer name run before those of a shorter one, and moto has the shorter.
         emitter.register_last("before-send", self._after)
+        emitter.register("before-send.lambda.Invoke", self._invoked)
 
     def _before(self, event_name, **_):
         _, service, operation = event_name.split(".")
         self.calls.append(f"{service}.{operation}")
         for fault in list(self.faults):
             fault(self.calls[-1])
+
+    def _invoked(self, request, **_):
+        self.asked.append(json.loads(request.body))
+        request.url = "http://lambda.invalid/"  # not for moto, which knows no functions
+        return AWSResponse(request.url, 202, {}, MockRawResponse(""))
 
     def _after(self, **_):
         for fault in list(self.lost):
@@ -94,8 +104,8 @@ class Cloud:
     def __init__(self, wire: Wire) -> None:
         self.now = NOW
         self.requests = 0
-        self.calls, self.faults, self.lost = wire.calls, wire.faults, wire.lost
-        for passed in (self.calls, self.faults, self.lost):
+        self.calls, self.faults, self.lost, self.asked = wire.calls, wire.faults, wire.lost, wire.asked
+        for passed in (self.calls, self.faults, self.lost, self.asked):
             passed.clear()
         self.dynamodb, self.s3, self.sqs = (clients.patient(name) for name in ("dynamodb", "s3", "sqs"))
         self.queues = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
@@ -125,7 +135,9 @@ class Cloud:
             "TELEMETRY_DEAD_LETTER_QUEUE_URL": self.queues["telemetry-dead"],
             "RECORDS_DEAD_LETTER_QUEUE_URL": self.queues["records-dead"],
             "SIGNING_SECRET_ARN": self.secret,
-            "STATE_MAX_AGE_MS": "30000",
+            "STATE_MAX_AGE_MS": "15000",
+            "SNAPSHOT_PERIOD_MS": "15000",
+            "WATCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:watch:live",
             "WATCH_WORKERS": "1",
         }
 
@@ -227,6 +239,12 @@ class Cloud:
         moment = datetime.fromtimestamp(self.now / 1000, UTC).isoformat().replace("+00:00", "Z")
         return watch.handler({"time": moment, **event}, None)
 
+    def looked(self):
+        """What `learn` asked for, done: the answers, in turn."""
+        answers = [watch.handler(event, None) for event in self.asked]
+        self.asked.clear()
+        return answers
+
     def hourly(self):
         return self.watch(resources=["arn:aws:events:us-east-1:111111111111:rule/pointsman-WatchFunctionHourly-A1B2"])
 
@@ -261,6 +279,11 @@ class Cloud:
             successes = row.sums["s"] * row.sums["c"] // row.sums["n"] if row.sums.get("n") else 0
             found[row.arm] = (counted + row.sums.get("c", 0), good + successes)
         return found
+
+    def copied(self, tenant):
+        """The state in a tenant's signed copy."""
+        keys = KeyRing(self.secretsmanager, self.secret)
+        return Backups(self.s3, "state-bucket", keys).state(tenant, self.now)[0]
 
     def _create_table(self, name):
         self.dynamodb.create_table(

@@ -9,9 +9,10 @@ import pytest
 from functions.ingest import app as ingest
 from functions.publish import app as publish
 from functions.route import app as route
+from functions.stores.errors import StoreError
 from functions.stores.items import encoded
 from functions.stores.keys import credential_key
-from functions.stores.registry import iam_principal
+from functions.stores.registry import Credential, iam_principal
 
 DOORS = {
     "/v1/route": route.handler,
@@ -188,6 +189,7 @@ def test_credentials_are_read_again_after_five_minutes(cloud):
     [
         ("arn:aws:sts::1:assumed-role/app/i-0", "arn:aws:iam::1:role/app"),
         ("arn:aws-cn:sts::1:assumed-role/app/s@x.y", "arn:aws-cn:iam::1:role/app"),
+        ("arn:aws:iam::1:role/a:b/c/app", "arn:aws:iam::1:role/app"),
         ("arn:aws:iam::1:role/team/app", "arn:aws:iam::1:role/app"),
         ("arn:aws:iam::1:user/ann", "arn:aws:iam::1:user/ann"),
         ("arn:aws:iam::1:root", "arn:aws:iam::1:root"),
@@ -203,3 +205,59 @@ def test_the_session_is_stripped_from_a_principal(arn, principal):
 def test_a_tenants_name_cannot_reach_into_anothers_keys(bare, name):
     with pytest.raises(ValueError, match="tenant's name"):
         bare.registry.enrol(name)
+
+
+@pytest.fixture
+def interleaved(bare):
+    """Do something right before AWS hears of the next call of a kind."""
+
+    def arrange(call, act):
+        def meet(now):
+            if now == call:
+                bare.faults.clear()
+                act()
+
+        bare.faults.append(meet)
+
+    return arrange
+
+
+def test_of_two_that_take_a_key_id_at_once_one_is_refused_and_enrols_nobody(bare, interleaved):
+    interleaved("dynamodb.TransactWriteItems", lambda: bare.registry.enrol("first", keys={"k-1": b"\1" * 32}))
+    with pytest.raises(ValueError, match="the key id `k-1` is taken"):
+        bare.registry.enrol("second", principals=["arn:aws:iam::3:role/app"], keys={"k-1": b"\2" * 32})
+    assert bare.registry.credential("hmac", "k-1") == Credential("first", True, b"\1" * 32)
+    assert bare.registry.credential("iam", "arn:aws:iam::3:role/app") is None
+    assert "second" not in bare.registry.tenants()
+
+
+def test_of_two_that_rotate_to_a_key_id_at_once_one_is_refused(bare, interleaved):
+    interleaved("dynamodb.TransactWriteItems", lambda: bare.registry.add_key("acme", "k-1", b"\1" * 32))
+    with pytest.raises(ValueError, match="the key id `k-1` is taken"):
+        bare.registry.add_key("acme", "k-1", b"\2" * 32)
+    assert bare.registry.credential("hmac", "k-1").secret == b"\1" * 32
+
+
+def test_a_key_that_is_retired_while_another_takes_its_id_is_not_brought_back_by_a_rotation(bare, interleaved):
+    bare.registry.add_key("acme", "k-1", b"\1" * 32)
+    interleaved("dynamodb.TransactWriteItems", lambda: bare.registry.suspend("acme", "hmac", "k-1"))
+    with pytest.raises(ValueError, match="is taken"):
+        bare.registry.add_key("acme", "k-1", b"\2" * 32)
+    assert bare.registry.credential("hmac", "k-1") == Credential("acme", False, b"\1" * 32)
+    bare.registry.enrol("globex", keys={"k-1": b"\3" * 32})
+    with pytest.raises(ValueError, match="no such credential of `acme`"):
+        bare.registry.suspend("acme", "hmac", "k-1")
+    assert bare.registry.credential("hmac", "k-1") == Credential("globex", True, b"\3" * 32)
+
+
+def test_an_enrolment_whose_reply_was_lost_can_be_made_again(bare, failing):
+    for enrol in (
+        lambda: bare.registry.enrol("first", keys={"k-1": b"\1" * 32}),
+        lambda: bare.registry.add_key("first", "k-2", b"\2" * 32),
+    ):
+        bare.lost.append(failing("dynamodb.TransactWriteItems"))
+        with pytest.raises(StoreError):
+            enrol()
+        bare.lost.clear()
+        enrol()
+    assert {bare.registry.credential("hmac", name).tenant for name in ("k-1", "k-2")} == {"first"}

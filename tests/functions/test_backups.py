@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from policy_engine.bundle import BundleError, open_bundle, opened, pack_bundle, 
 from policy_engine.receipt import open_sealed
 from policy_engine.state import RouteState
 from policy_engine.token import SigningKeys
+from policy_lang.catalog import default_catalog
 
 KEYS = SigningKeys("k2", {"k1": b"1" * 32, "k2": b"2" * 32})
 
@@ -62,6 +64,31 @@ def test_a_warm_environment_uses_its_cache_for_five_minutes_and_then_the_copy(cl
     cloud.faults.clear()
     cloud.now += 2_001
     assert cloud.route()[1]["degraded"] is False
+
+
+# Its price changes on the second of these days (policy_lang/catalog.json).
+DATED = """policy "acme/dated" language 1
+tier t = [mistral-large-4]
+default route general { use t  pick cheapest }
+fallback mistral-large-4
+"""
+EVE, DAY_OF_CHANGE = "2026-10-19", "2026-10-20"
+
+
+@pytest.mark.parametrize("tables", ["answer", "are down", "are down for an hour"])
+def test_prices_change_at_midnight_whether_or_not_the_state_can_be_read(bare, failing, wanted, tables):
+    midnight = round(datetime.fromisoformat(f"{DAY_OF_CHANGE}T00:00:00+00:00").timestamp() * 1000)
+    catalog = default_catalog()
+    before, after = (catalog.on(day).fingerprint for day in (EVE, DAY_OF_CHANGE))
+    bare.now = midnight - 40_000
+    assert bare.publish(DATED, "acme/dated")[0] == 200
+    asked = wanted(policy="acme/dated")
+    assert bare.route(asked)[1]["fingerprints"]["catalog"] == before != after
+    if tables != "answer":
+        bare.faults.append(failing("dynamodb."))
+    bare.now = midnight + (3_600_000 if tables == "are down for an hour" else 1_000)
+    reply = bare.route(asked)[1]
+    assert (reply["fingerprints"]["catalog"], reply["degraded"]) == (after, tables != "answer")
 
 
 def test_while_the_tables_are_down_most_requests_ask_nobody(dark):

@@ -10,6 +10,7 @@ import pytest
 from functions.function_url import serve
 from functions.route import app as route
 from functions.route.leases import INLINE_ACCOUNTS
+from functions.stores.keys import accounts_part
 from policy_engine.accounts import Account, exploration
 from policy_engine.limits import Limits
 from policy_engine.replay import replay
@@ -18,6 +19,13 @@ from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
 DAY = 86_400_000
+
+
+def item_bytes(item):
+    """Size of an item by DynamoDB's rules, a number taken at its digits."""
+    return sum(len(name) + len(next(iter(value.values()))) for name, value in item.items())
+
+
 LABS = Account("org", "labs", "nanodollars", "day")
 POLICY = """policy "acme/support" language 1
 tier small = [gpt-5-mini]
@@ -259,8 +267,8 @@ def test_budgets_cost_a_call_when_a_lease_is_low_and_none_else(budgeted):
         cloud.now += 400
     calls = Counter(call for call in cloud.calls if not call.endswith("eQueue"))
     assert calls["sqs.SendMessage"] == 150
-    assert calls["dynamodb.UpdateItem"] <= 4
-    assert calls.total() <= 150 + 4 + 2
+    assert calls["dynamodb.UpdateItem"] <= 6  # twice in half a minute, in either part of the ledger
+    assert calls.total() <= 150 + 6 + 2
 
 
 def test_exploration_money_is_one_for_all_environments_and_ends_with_the_day(cloud, environments, wanted, policy_text):
@@ -278,16 +286,32 @@ def test_exploration_money_is_one_for_all_environments_and_ends_with_the_day(clo
     assert any(asked(cloud, alive[0], wanted())[1]["explored"] for _ in range(30))
 
 
+def test_a_route_of_the_same_name_in_another_policy_has_exploration_money_of_its_own(cloud, wanted, policy_text):
+    text = policy_text.replace("$2/day", "$0.02/day")
+    for name in ("acme/one", "acme/two"):
+        assert cloud.publish(text.replace("acme/support", name), name)[0] == 200
+    took = {}
+    for name in ("acme/one", "acme/two"):
+        replies = [asked(cloud, body=wanted(policy=name))[1] for _ in range(150)]
+        took[name] = sum(reply["expected_cost_nanodollars"] for reply in replies if reply["explored"])
+        assert not any(reply["explored"] for reply in replies[100:])
+    assert all(20_000_000 <= money < 40_000_000 for money in took.values()), took
+    cloud.watch()
+    told = cloud.state.current("acme").snapshot.spent_nanodollars
+    # The ledger hears of the last calls with the next renewal.
+    assert told == {f"{name}/labelling": pytest.approx(money, rel=0.15) for name, money in took.items()}
+
+
 def test_what_exploration_took_is_told_to_those_who_have_no_ledger(cloud, report):
     replies = [cloud.route()[1] for _ in range(40)]
     cloud.ingest([report(reply) for reply in replies])
     cloud.learn(cloud.take("telemetry"))
     cloud.record()
     cloud.watch()
-    told = cloud.state.current("acme").snapshot.spent_nanodollars["labelling"]
+    told = cloud.state.current("acme").snapshot.spent_nanodollars["acme/support/labelling"]
     ids = {reply["decision_id"] for reply in replies if reply["explored"]}
     paid = sum(each["cost_nanodollars"] for each in cloud.outcomes().values() if each["decision_id"] in ids)
-    held = cloud.ledger.accounts("acme")[exploration("labelling").key(cloud.now)] - sum(
+    held = cloud.ledger.accounts("acme")[exploration("acme/support", "labelling").key(cloud.now)] - sum(
         reply["expected_cost_nanodollars"] for reply in replies if reply["explored"]
     )
     assert told == paid + held
@@ -310,23 +334,64 @@ def made_up(cloud, wanted):
     return build
 
 
+def beside(name, number):
+    """So many other names of orgs whose accounts lie in the same part of the ledger."""
+    part = accounts_part(f"org:{name}:$/day")
+    found = (f"o{n}" for n in range(100_000) if accounts_part(f"org:o{n}:$/day") == part)
+    return [next(found) for _ in range(number)]
+
+
 def test_names_made_up_by_inline_policies_leave_room_for_published_budgets(budgeted, wanted, environments, made_up):
-    cloud = budgeted("budget org labs $40/day")
+    *others, published = beside("invented", INLINE_ACCOUNTS + 1)
+    cloud = budgeted(f"budget org {published} $40/day when unreachable closed")
+    part = accounts_part("org:invented:$/day")
     for start in range(0, INLINE_ACCOUNTS, 50):  # moto parses longer expressions by ever deeper recursion
-        keys = {f"org:o{number}:$/day@{LABS.period_at(cloud.now)}": 1 for number in range(start, start + 50)}
-        cloud.ledger.add("acme", keys, (), cloud.now)
+        keys = {f"org:{name}:$/day@{LABS.period_at(cloud.now)}": 1 for name in others[start : start + 50]}
+        cloud.ledger.add("acme", part, keys, (), cloud.now)
     (router,) = environments(1)
-    assert asked(cloud, router, wanted())[0] == 200  # the first renewal finds out how many there are
+    assert asked(cloud, router, made_up(others[7]))[0] == 200  # the first renewal finds out how many there are
     before = cloud.ledger.accounts("acme")
     status, reply = asked(cloud, router, made_up("invented"))
     assert (status, reply["error"]["code"]) == (429, "too_many_accounts")
-    assert asked(cloud, router, made_up("o7"))[0] == 200
+    assert asked(cloud, router, made_up(others[8]))[0] == 200
     assert cloud.ledger.accounts("acme").keys() == before.keys()
-    cloud.publish(POLICY + "budget org growth $40/day when unreachable closed")
-    cloud.now += 31_000
-    assert asked(cloud, router, wanted(org="growth"))[0] == 200
+    assert asked(cloud, router, wanted(org=published))[0] == 200
+    assert asked(cloud, router, made_up("elsewhere"))[0] == 200
     cloud.now += 2 * DAY
     assert asked(cloud, router, made_up("invented"))[0] == 200
+
+
+def test_what_is_renewed_is_billed_by_its_part_of_the_ledger(budgeted, wanted):
+    """An update bills its whole item, so accounts of other orgs do not lie with it."""
+    orgs = [f"department-{number}" for number in range(60)]
+    cloud = budgeted("budget tenant $4000/month", *(f"budget org {org} $40/day" for org in orgs))
+    for org in orgs:
+        assert asked(cloud, body=wanted(org=org))[0] == 200
+    sizes = [item_bytes(item) for item in cloud.items("ledger")]
+    assert sum(sizes) > 2 * 1024
+    assert max(sizes) < 512
+    assert cloud.ledger.accounts("acme").keys() == {
+        *(f"org:{org}:$/day@{LABS.period_at(cloud.now)}" for org in orgs),
+        Account("tenant", None, "nanodollars", "month").key(cloud.now),
+    }
+
+
+def test_a_request_renews_at_most_two_parts_of_the_ledger_that_could_wait(budgeted, wanted):
+    cloud = budgeted(
+        *(f"budget {scope} labs $4000/day" for scope in ("org", "team", "product")), "budget tenant $9000/day"
+    )
+    body = wanted(team="labs", product="labs")
+    asked(cloud, body=body)
+    assert cloud.calls.count("dynamodb.UpdateItem") == 4
+    renewed = []
+    for _ in range(4):
+        cloud.now += 29_000
+        cloud.calls.clear()
+        asked(cloud, body=body)
+        renewed.append(cloud.calls.count("dynamodb.UpdateItem"))
+    assert renewed[0] <= 2
+    assert max(renewed) == 2
+    assert sum(renewed) >= 6
 
 
 def test_a_tenant_that_asks_too_often_waits_for_the_next_minute(bare, environments, wanted):

@@ -152,6 +152,53 @@ def test_a_canary_that_the_gates_leave_nothing_takes_no_share(cloud, wanted):
     assert lanes == [{}] * 16
 
 
+BUDGETED = """policy "acme/gated" language 1
+tier t = [claude-sonnet-4-5]
+tier cheap = [gpt-5-nano]
+default route general { use t  pick cheapest }
+fallback claude-sonnet-4-5
+canary "acme/free" 50% until 2099-12-31 stop when success drops 3%
+"""
+
+
+def lanes_until(cloud, wanted, arm_or_status):
+    """Lane and expected cost of every call served until an arm serves or a status is answered, and of ten more."""
+    found, left = [], 10
+    for _ in range(400):
+        status, reply = cloud.route(wanted(policy="acme/gated"))
+        end = arm_or_status in (status, reply.get("arm"))
+        left -= end
+        if not left:
+            return found
+        if status == 200:
+            found.append((reply["lane"].get("policy"), reply["expected_cost_nanodollars"], end, reply["lane"]))
+    raise AssertionError(f"{arm_or_status} never came")
+
+
+def test_a_canary_spends_the_budget_of_the_policy_it_is_drawn_from(cloud, wanted):
+    assert cloud.publish(FREE, "acme/free")[0] == 200
+    assert cloud.publish(BUDGETED + "budget org labs $0.10/day", "acme/gated")[0] == 200
+    served = lanes_until(cloud, wanted, 429)
+    assert {lane for lane, *_ in served} == {None, "acme/free"}
+    spent = sum(cost for _, cost, *_ in served)
+    assert 100_000_000 <= spent < 100_000_000 + max(cost for _, cost, *_ in served)
+    policies = {
+        fingerprint: (kept.policy, kept.lines) for fingerprint, kept in cloud.state.current("acme").policies.items()
+    }
+    assert all(replay(message["body"].split("\n")[1], policies).equal for message in cloud.take("records"))
+
+
+def test_a_strained_budget_sends_the_canary_to_rest_and_its_policy_degrades(cloud, wanted):
+    assert cloud.publish(FREE, "acme/free")[0] == 200
+    budget = "budget org labs $0.10/day warn 50% then tier cheap"
+    assert cloud.publish(BUDGETED + budget, "acme/gated")[0] == 200
+    served = lanes_until(cloud, wanted, "openai/gpt-5-nano")
+    strained = [lane for *_, end, lane in served if end]
+    assert len(strained) == 9
+    assert strained == [{}] * 9
+    assert {lane for lane, *_ in served} == {None, "acme/free"}
+
+
 def test_a_call_may_say_what_its_policy_declares_whatever_the_canary_declares(cloud, wanted):
     declared = "attribute plan = [free, pro]\n"
     declared += 'forbid "openai is for pro" when model.provider == openai and attribute.plan != pro\n'

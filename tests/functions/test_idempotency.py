@@ -9,6 +9,8 @@ from threading import Barrier
 import pytest
 
 from functions.route import app as route
+from policy_engine.accounting import Witness, balance
+from policy_engine.books import Books
 from policy_engine.receipt import open_sealed
 from policy_engine.settlement import OUTCOME_LIMIT_MS
 
@@ -121,6 +123,75 @@ def test_of_two_that_decide_at_once_both_give_the_winners_reply(cloud, wanted):
     assert answers[0]["statusCode"] == 200
 
 
+@pytest.fixture
+def raced(cloud, wanted):
+    """Answers of two requests with one key, of which the first has decided when the second comes and is answered."""
+
+    def race(loser, winner):
+        answers = []
+
+        def overtake(call):
+            if call == "sqs.SendMessage" and not answers:
+                answers.append(None)
+                answers[0] = cloud.route(wanted(**{"idempotency_key": "order-7", **winner}))
+
+        cloud.faults.append(overtake)
+        lost = cloud.route(wanted(**{"idempotency_key": "order-7", **loser}))
+        cloud.faults.clear()
+        return lost, answers[0]
+
+    return race
+
+
+def receipts_of(cloud):
+    lines = [message["body"].split("\n")[1] for message in cloud.take("records")]
+    return {open_sealed(line)["circumstances"]["decision_id"]: line for line in lines}
+
+
+def test_the_loser_of_a_race_is_charged_nothing_and_its_receipt_is_told_from_the_winners(cloud, wanted, raced, caplog):
+    assert (
+        cloud.publish(TIGHT.replace("1_000 tokens", "90_000 tokens").replace("tight", "roomy"), "acme/roomy")[0] == 200
+    )
+    cloud.route(wanted(policy="acme/roomy"))
+    receipts_of(cloud)
+    caplog.clear()
+    (_, again), (_, winner) = raced({"policy": "acme/roomy"}, {"policy": "acme/roomy"})
+    assert winner == again
+    (loser,) = [record.unanswered for record in caplog.records if hasattr(record, "unanswered")]
+    lines = receipts_of(cloud)
+    assert lines.keys() == {winner["decision_id"], loser}
+    cloud.route(wanted(policy="acme/roomy"))
+    (after,) = map(open_sealed, receipts_of(cloud).values())
+    used = [open_sealed(line)["circumstances"]["budgets"][0][4] for line in lines.values()]
+    assert after["circumstances"]["budgets"][0][4] == 2 * used[0] == 2 * used[1] > 0
+    published = cloud.state.current("acme").policies
+    books = Books("acme", {fingerprint: (each.policy, each.lines) for fingerprint, each in published.items()})
+    for line in lines.values():
+        books.receipt(line, "filed")
+    witness = Witness(decided={winner["decision_id"]}, accepted=(), unanswered={loser}, unacknowledged=())
+    assert [finding for identity in balance(books, witness) for finding in identity.findings] == []
+
+
+def test_the_loser_with_another_request_is_refused_and_charged_nothing(cloud, raced, caplog):
+    lost, won = raced({}, {"org": "growth"})
+    assert (lost[0], lost[1]["error"]["code"], won[0]) == (409, "idempotency_conflict", 200)
+    (loser,) = [record.unanswered for record in caplog.records if hasattr(record, "unanswered")]
+    assert receipts_of(cloud).keys() == {won[1]["decision_id"], loser}
+
+
+def test_the_pin_that_is_kept_of_a_session_is_the_winners(cloud, raced, policy_text):
+    """What explores is not pinned, so a session whose answered turn explored has no pin, whatever the loser picked."""
+    assert cloud.publish(policy_text.replace("explore at", "pin session 30m  explore at"))[0] == 200
+    explored = 0
+    for session in (f"s{number}" for number in range(12)):
+        body = {"session": session, "pin": "stored", "idempotency_key": session}
+        _, (_, winner) = raced(body, body)
+        kept = [item for item in cloud.items("ledger") if item["pk"]["S"] == f"acme#session#{session}"]
+        assert [json.loads(item["pin"]["S"])[1] for item in kept] == [winner["arm"]] * (not winner["explored"])
+        explored += winner["explored"]
+    assert 0 < explored < 12
+
+
 def test_without_a_ledger_a_keyed_request_is_answered_like_any_other(cloud, wanted, failing):
     cloud.route()
     cloud.faults.append(failing("dynamodb."))
@@ -220,6 +291,13 @@ def test_a_stored_pin_costs_a_read_and_a_write_only_when_it_changes(cloud, store
     cloud.calls.clear()
     cloud.route(stored())
     assert cloud.calls == ["dynamodb.GetItem", "sqs.SendMessage"]
+
+
+def test_a_stored_pin_is_renewed_while_its_session_goes_on(cloud, stored):
+    cloud.route(stored())
+    for _ in range(3):
+        cloud.now += 1_200_000
+        assert roles(cloud.route(stored()))[0] == "pinned"
 
 
 def test_a_stored_pin_ends_like_a_carried_one(cloud, stored):

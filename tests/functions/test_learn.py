@@ -185,7 +185,7 @@ def test_exploration_is_paid_for_in_the_same_transaction(cloud, decisions, tell,
     ids = {reply["decision_id"] for reply in explored}
     paid = sum(found["cost_nanodollars"] for found in cloud.outcomes().values() if found["decision_id"] in ids)
     expected = sum(reply["expected_cost_nanodollars"] for reply in explored)
-    key = exploration("labelling").key(cloud.now)
+    key = exploration("acme/support", "labelling").key(cloud.now)
     assert cloud.statistics.settled("acme", cloud.now) == {key: paid - expected}
     assert cloud.statistics.settled("acme", cloud.now + 32 * DAY) == {}
 
@@ -264,6 +264,8 @@ def test_a_poisonous_message_delays_nobody(cloud, decisions, tell, report):
         {"messageId": "too deep", "body": "[" * 100_000},
         {"messageId": "not ours", "body": '{"records":[]}'},
         {"messageId": "altered", "body": good[0]["body"].replace('"hop":0', '"hop":-1')},
+        {"messageId": "timeless", "body": good[0]["body"].replace(f"{cloud.now}", "9" * 40)},
+        {"messageId": "nobody's", "body": good[0]["body"].replace('"acme"', '"#"')},
     ]
     assert cloud.learn([*poison, *good]) == []
     cloud.record()
@@ -275,6 +277,8 @@ def test_a_poisonous_message_delays_nobody(cloud, decisions, tell, report):
         "too deep": "the message is not JSON",
         "not ours": "the message lacks tenant, request, first, received_ms or records",
         "altered": "a record is not one that ingest accepts: invalid_field",
+        "timeless": "the message is of a time that no calendar has",
+        "nobody's": "the message is of nobody who could be enrolled",
     }
 
 

@@ -59,6 +59,11 @@ def test_what_is_altered_or_cut_off_is_set_aside_with_a_reason_and_the_rest_is_f
         "another tenant's": first["body"].replace('"tenant": "acme"', '"tenant": "globex"'),
         "unknown kind": first["body"].replace('"kind": "receipt"', '"kind": "rumour"'),
         "an outcome of nobody": pack_lines(outcome),
+        "too deep": pack_lines(RecordLines("acme", "outcome", cloud.now, ("[" * 100_000,))),
+        "beyond the calendar": pack_lines(RecordLines("acme", "outcome", 10**30, ('{"tenant":"acme"}',))),
+        "before all time": pack_lines(RecordLines("acme", "outcome", -(10**16), ('{"tenant":"acme"}',))),
+        "a tenant that is a path": pack_lines(RecordLines("../globex", "outcome", 1, ('{"tenant":"../globex"}',))),
+        "a tenant that is no text": '{"at_ms":1,"kind":"outcome","tenant":"\\ud800"}\n{"tenant":"\\ud800"}',
         "no text of ours": "hello",
     }
     assert cloud.record([*({"messageId": name, "body": body} for name, body in bad.items()), second]) == []
@@ -66,6 +71,17 @@ def test_what_is_altered_or_cut_off_is_set_aside_with_a_reason_and_the_rest_is_f
     assert {name: body for name, (body, _) in dead.items()} == bad
     assert all(reason for _, reason in dead.values())
     assert cloud.filed("receipts") == [second["body"].split("\n")[1]]
+
+
+def test_a_reason_is_short_and_printable_whatever_it_quotes(cloud):
+    receipt = {"circumstances": {"decision_id": "d"}, "format": "\x00\n\u202e" * 5_000}
+    line = json.dumps({"hash": "", "receipt": receipt})
+    body = pack_lines(RecordLines("acme", "receipt", cloud.now, (line,)))
+    assert cloud.record([{"messageId": "odd", "body": body}]) == []
+    ((_, reason),) = cloud.dead("records").values()
+    assert reason.startswith("the receipt is in format ???")
+    assert reason.isprintable()
+    assert len(reason) == 200
 
 
 def test_a_bucket_that_is_down_brings_every_message_back(cloud, failing):

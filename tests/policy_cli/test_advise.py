@@ -59,8 +59,8 @@ def test_costs_and_times_of_the_log_are_used(run, jsonl):
     ("text", "says"),
     [
         ("", "holds no calls"),
-        ("x", "is not JSONL"),
-        ("[1]", "every line is an object"),
+        ("x", "line 1 is not JSON, and the file's name does not end in .csv"),
+        ("[1]", "line 1 must be an object with `task`"),
         ('{"task": "a", "tokens_in": 1}', "row 1 lacks `tokens_out` or `output_tokens` or `completion_tokens`"),
         ('{"task": "a", "tokens_in": -1, "tokens_out": 1}', "-1 is no number of tokens"),
         ('{"task": "a", "tokens_in": 1, "tokens_out": 1, "cost": "x"}', "'x' is no amount of dollars"),

@@ -59,10 +59,17 @@ def test_what_is_no_share_is_a_tool_error(run, share):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["alias", "acme/nothing"], "unknown_policy"),
+        (["alias", "acme/nothing"], "no policy `acme/nothing` is published; `pointsman publish FILE` publishes one"),
+        (["rollback", "acme/nothing"], "no policy `acme/nothing` is published; `pointsman publish FILE` publishes one"),
+        (["rollback", "acme/support"], "`--to FINGERPRINT` leads it to any version ever published"),
+        (["alias", "acme support"], "`acme support` is no policy's name: lower-case letters"),
+        (["alias", "acme/support", "0870e724=100%"], "`0870e724` is no fingerprint: 64 hexadecimal digits"),
         (["rollback", "acme/support", "--to", "f" * 64], "unknown_fingerprint"),
-        (["rollback", "acme/support", "--to", "f" * 8], "its first eight do if the alias's history lists it"),
-        (["alias", "acme/support", f"{'f' * 64}=90%"], "invalid_shares"),
+        (["rollback", "acme/support", "--to", "f" * 8], "the first eight do for one that the alias's history lists"),
+        (
+            ["alias", "acme/support", f"{'f' * 64}=90%"],
+            "shares add up to 100 % (1000000 parts per million), not to 90 %",
+        ),
     ],
 )
 def test_what_the_service_refuses_is_said_in_its_words(pointsman, policy_file, arguments, says):

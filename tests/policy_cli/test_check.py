@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_warnings_alone_leave_the_exit_code_at_0(run, tmp_path, policy_file):
     assert (done.exit_code, done.stderr) == (0, "1 warning in 1 file\n")
 
 
+def test_a_full_disk_under_the_output_is_said_in_a_line(policy_file):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("not run: needs /dev/full")
+    with full.open("w") as output:
+        command = [sys.executable, "-m", "policy_cli.main", "inspect", str(policy_file)]
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: cannot write: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -61,7 +72,7 @@ def test_warnings_alone_leave_the_exit_code_at_0(run, tmp_path, policy_file):
         (["check", "."], "error: `.` is a folder; name its .policy files"),
         (["check"], "Missing argument"),
         (["check", "--format", "xml", "a"], "is not one of 'full', 'concise', 'json'"),
-        (["chekc", "a"], "No such command"),
+        (["chekc", "a"], "no command `"),
     ],
 )
 def test_what_cannot_be_run_ends_with_2(arguments, says):

@@ -82,14 +82,60 @@ def test_the_books_of_a_rested_stack_balance(rested):
     assert (text.exit_code, text.output.splitlines()[-1]) == (0, "the books balance")
 
 
+def test_the_past_is_copied_once_and_replays(rested, tmp_path):
+    folder = tmp_path / "past"
+    (files,) = json.loads(rested.run("receipts", folder, "--format", "json").output).values()
+    assert min(files.values()) >= 1
+    assert files["new"] == files["receipts"] + files["outcomes"] + files["policies"]
+    found = json.loads(rested.run("replay", folder, "--format", "json").output)
+    assert (found["receipts"], found["equal"]) == (DECISIONS, DECISIONS)
+    priced = json.loads(rested.run("price", folder, "--as-of", "2026-11-21", "--format", "json").output)
+    assert (priced["decisions"], priced["spent"]["calls"]) == (DECISIONS, DECISIONS)
+    again = rested.run("receipts", folder, "--tenant", "acme")
+    assert again.stdout.endswith(f", policies {files['policies']}; new 0\n")
+    assert f"`pointsman replay {folder / 'acme'}` decides again on them" in again.stderr
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_past_of_a_stranger_or_into_a_file_is_refused(rested, tmp_path):
+    stranger = rested.run("receipts", tmp_path, "--tenant", "nobody")
+    assert (stranger.exit_code, stranger.stdout) == (2, "")
+    assert "no tenant `nobody` is enrolled in pointsman; it has acme" in stranger.stderr
+    (tmp_path / "acme").write_text("in the way")
+    blocked = rested.run("receipts", tmp_path)
+    assert blocked.exit_code == 2
+    assert "cannot write" in blocked.stderr
+
+
+def test_a_tenant_without_traffic_takes_one_line(rested):
+    onboard(rested.stack, [text for text in sample_texts() if text.tenant == "quay"])
+    lines = rested.run("doctor").output.splitlines()
+    assert "quay: nothing in its books" in lines
+    assert lines[-1] == "the books balance"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--decisions", "which is no decision id of 32"), ("--accepted", "which is no id of an accepted record")],
+)
+def test_ids_that_are_none_are_refused(rested, tmp_path, option, said):
+    file = tmp_path / "ids"
+    file.write_text("x.y")
+    done = rested.run("doctor", "--tenant", "acme", option, file)
+    assert done.exit_code == 2
+    assert f"`{file}` holds `x.y`, {said}" in done.stderr
+
+
 def test_what_is_under_way_is_no_finding_and_can_be_looked_into(at_work):
     found, identities = at_work.examined()
-    assert found["restless"][1] == f"{DECISIONS} messages wait and 0 are in work in the records queue"
+    assert found["restless"][1] == f"the records queue has {DECISIONS} waiting and 0 in work"
     assert {each["settled"] for each in found["tenants"]["acme"]["findings"]} == {False}
     assert len(identities["I1"]["findings"]) == DECISIONS
     _, identities = at_work.examined("--queued")
     assert (identities["I1"]["right"], identities["I2"]["right"]["queued"]) == ({"queued": DECISIONS}, DECISIONS)
-    assert at_work.run("doctor").output.splitlines()[-1] == "no findings"
+    lines = at_work.run("doctor").output.splitlines()
+    assert lines[1].startswith("  I1  unsettled  decided ")
+    assert lines[-1] == "no findings"
     at_work.stack.pump()
     at_work.examined()
 
@@ -191,3 +237,14 @@ def test_poison_is_shown_with_its_reason_and_moved_only_on_request(rested):
     assert (ended.exit_code, ended.output.splitlines()[-1]) == (0, "1 moved, 0 left")
     rested.stack.pump()
     assert rested.run("redrive", "telemetry").exit_code == 1
+
+
+def test_telemetry_that_might_outlive_its_markers_is_not_redriven(at_work):
+    telemetry = at_work.stack.resources.name("TelemetryQueue")
+    (message,) = at_work.sqs.receive_message(QueueUrl=telemetry)["Messages"]
+    told, day_ms = json.loads(message["Body"]), 86_400_000
+    aged = [told | {"received_ms": told["received_ms"] - days * day_ms} for days in (24, 26)]
+    at_work.dead("telemetry", *map(json.dumps, aged))
+    ended = at_work.run("redrive", "telemetry", "--include-poison")
+    assert (ended.exit_code, ended.output.splitlines()[-1]) == (1, "1 moved, 1 left")
+    assert "accepted 26 days ago; after 25 it might count twice" in ended.output

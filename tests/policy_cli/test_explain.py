@@ -22,7 +22,7 @@ def test_a_receipt_is_told_from_the_shape_to_the_reasons(run, receipts):
     assert told[0] == f"decision  {wanted}"
     assert told[1] == "made      2026-01-01 00:00:00 UTC for tenant acme, policy acme/support"
     assert told[2].startswith("shape     task other, prose, context short, tokens tiny, tools 0, org eu (cluster ")
-    assert told[3] == "route     general (line 13), the first whose condition holds"
+    assert told[3] == "route     general (line 13), the first that takes this call"
     assert any(line.startswith(" * bedrock/eu.amazon.nova-lite") for line in told)
     said = '     - "PII stays in the EU" (line 5) cannot be evaluated, so it fails: model.region is unknown, org is eu'
     assert told[told.index(next(line for line in told if "claude-haiku-4-5" in line)) + 1] == said
@@ -38,8 +38,8 @@ def test_the_beginning_of_an_id_is_enough_and_json_is_the_receipt(run, receipts)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["{receipts}"], "holds 20 receipts; name a decision id"),
-        (["{receipts}", "ffff"], "holds 0 decisions beginning with `ffff`"),
+        (["{receipts}"], "holds 20 receipts; name the id of a decision"),
+        (["{receipts}", "ffff"], "holds no receipt of a decision that begins with `ffff`"),
         (["nowhere.jsonl"], "`nowhere.jsonl` does not exist"),
         (["P999"], "there is no code `P999`"),
     ],
@@ -81,6 +81,7 @@ def test_money_keeps_two_digits_that_say_something(nanodollars, shown):
         ("model.tools", False, "model.tools is false"),
         ("model.region", None, "model.region is unknown"),
         ("org", None, "org is not given"),
+        ("attribute.plan", None, "attribute.plan is not given"),
         ("task", "label", "task is label"),
     ],
 )
@@ -94,7 +95,7 @@ def test_why_not_names_each_obstacle_and_the_nearest_change(run, write, policy_t
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
         "openai/gpt-5.5 cannot serve this call, by route labelling",
-        '- the gate "PII stays in the EU" (line 6), model.region unknown',
+        '- the gate "PII stays in the EU" (line 6), model.region is unknown',
         "  give the model's catalog row `model.region`: what is unknown fails the rule",
         '- the gate "price ceiling" (line 3)',
         "  change `model.price_out <= $15/Mtok` to `model.price_out <= $30/Mtok`",

@@ -26,7 +26,7 @@ def test_another_interpreter_decides_the_same(run, receipts, minor):
 def test_a_program_that_is_no_interpreter_is_a_tool_error(run, receipts):
     done = run("replay", receipts, "--python", "/bin/false")
     assert done.exit_code == 2
-    assert "the sealed process ended with 1" in done.stderr
+    assert "`/bin/false` ended with 1 and said nothing; is it Python 3.11 or newer?" in done.stderr
 
 
 def test_an_altered_receipt_is_named_with_what_is_wrong(run, receipts):

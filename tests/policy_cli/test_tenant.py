@@ -57,7 +57,40 @@ def test_a_tenant_gets_its_credentials_and_limits(tenant, registry):
     assert registry.credential("hmac", key_id).secret == secret
     assert len(secret) == 32
     assert registry.limits("acme") == Limits(requests_per_minute=600)
-    assert tenant("list").output == "acme: requests_per_minute 600, policies 100, cells 5000\n"
+    assert tenant("list").output.splitlines() == [
+        "acme: requests_per_minute 600, policies 100, cells 5000",
+        "  key acme-1",
+        f"  principal {ROLE}",
+    ]
+
+
+def test_the_list_is_there_for_programs_and_tells_no_secret(tenant):
+    assert tenant("list", "--format", "json").output == "[]\n"
+    secret = secret_of(tenant("add", "acme", "--key-id", "acme-1"))[1]
+    tenant("retire", "acme", "--key-id", "acme-1")
+    printed = tenant("list", "--format", "json").output
+    assert json.loads(printed) == [
+        {
+            "tenant": "acme",
+            "limits": {"policies": 100, "cells": 5000},
+            "shares_priors": False,
+            "credentials": [{"kind": "hmac", "name": "acme-1", "active": False}],
+        }
+    ]
+    assert secret.hex() not in printed
+    assert "  key acme-1, retired" in tenant("list").output.splitlines()
+
+
+def test_a_tenant_that_nobody_can_sign_for_is_told_of(tenant):
+    assert "add `--key-id ID` or `--principal ARN`" in tenant("add", "acme").stderr
+    tenant("add", "acme", "--key-id", "acme-1")
+    assert tenant("add", "acme", "--cells", "10").stderr == ""
+    tenant("retire", "acme", "--key-id", "acme-1")
+    assert "add `--key-id ID`" in tenant("add", "acme").stderr
+
+
+def test_an_empty_stack_says_how_to_enrol(tenant):
+    assert "`pointsman tenant add NAME --key-id ID` enrols one" in tenant("list").stderr
 
 
 def test_two_keys_are_good_at_once_until_the_old_one_is_retired(tenant, registry):

@@ -237,7 +237,9 @@ def test_a_remembered_pin_that_is_refused_is_forgotten_and_one_that_was_given_is
     assert asked_pins(service) == [None, "pin.k.a.m", None, "pin.k.x.m"]
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://host/?q=1"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://x", "http://", "http://host/?q=1", "http://host:port", "http://host:70000"]
+)
 def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
     with pytest.raises(ValueError, match="http"):
         Client(url, KEY)

@@ -70,6 +70,32 @@ def test_a_wrong_report_is_counted_and_never_raised(service, reply, wrong, says)
         assert client.telemetry(None) is False  # type: ignore[arg-type]
 
 
+def test_why_records_were_not_queued_is_counted_by_reason_and_logged_once_each(service, reply, caplog):
+    wrong = [{"outcome": "fine"}] * 3 + [{"quality": 2}] * 2
+    with Client(service.url, KEY) as client:
+        for each in wrong:
+            client.telemetry(reply, **each)
+        reasons = client.stats().reasons
+    assert sorted(reasons.values()) == [2, 3]
+    assert all(any(said in reason for reason in reasons) for said in ("`outcome` must be one of", "`quality` must be"))
+    warned = [record.getMessage() for record in caplog.records if record.name == "policy_client"]
+    assert len(warned) == 2
+    assert all(any(reason in line for reason in reasons) for line in warned)
+
+
+def test_why_records_were_refused_is_counted_too_and_reasons_stay_few(service, reply, caplog):
+    for number in range(60):
+        service.answer(401, {"error": {"code": f"bad_{number}"}})
+    with Client(service.url, KEY, batch_size=1, batch_age=0) as client:
+        for _ in range(60):
+            client.telemetry(reply)
+        assert client.flush(10)
+        stats = client.stats()
+    assert stats.refused == sum(stats.reasons.values()) == 60
+    assert (len(stats.reasons), stats.reasons["other reasons"]) == (51, 10)
+    assert len(caplog.records) == 51
+
+
 def test_a_service_that_stumbles_gets_the_batch_again(service, reply):
     service.answer(500, {"error": {}})
     service.answer(429, {"error": {}})

@@ -89,12 +89,15 @@ def request_for():
 
 @pytest.fixture
 def learned(request_for):
-    """A snapshot of given (task, arm, successes, failures) counts, decided and observed at NOW."""
+    """A snapshot of given (task, arm, successes, failures) counts, decided and observed at NOW. `cached`: by arm, the
+    tokens of its prompts that were read from a cache.
+    """
 
-    def build(*counts: tuple[str, str, int, int], now=NOW, spent=None):
+    def build(*counts: tuple[str, str, int, int], now=NOW, spent=None, cached=None):
         rows = []
         for task, arm, good, bad in counts:
             record = {"token": "t" * 20, "hop": 0, "arm": arm, "input_tokens": 300, "output_tokens": 100}
+            record["cached_read_tokens"] = (cached or {}).get(arm)
             ok = outcome_sums(TelemetryRecord(**record, outcome="ok", latency_ms=900), NOW)
             wrong = outcome_sums(TelemetryRecord(**record, outcome="wrong", latency_ms=900), NOW)
             sums = merge_sums([ok] * good + [wrong] * bad)

@@ -18,6 +18,7 @@ from policy_engine.statistics import CellRow, merge_sums
 from policy_engine.table import compile_table
 from policy_engine.token import SigningKeys, mint
 from policy_engine.wire import TelemetryRecord
+from policy_lang.catalog import Prices
 
 NOW = 1_790_000_000_000
 KEYS = SigningKeys("k1", {"k1": b"secret"})
@@ -193,6 +194,17 @@ def test_recent_books_leave_out_what_is_older_and_the_cells(kept):
     assert identities[0].left == {"decided": COUNT - 3}
     assert identities[3].unchecked
     assert not any(identity.findings for identity in identities)
+
+
+def test_books_balance_where_batch_prices_and_those_of_long_prompts_count(policy, catalog, request_for):
+    steps = Prices(7_000, 9_000), Prices(11_000, 13_000, above=302)
+    rows = [replace(model, batch=steps) for model in catalog.models.values()]
+    routes = tuple(replace(route, batch="allowed") for route in policy.routes)
+    table = compile_table(replace(policy, routes=routes), catalog.overlaid(rows), LINES)
+    told = Kept(table, request_for("label"))
+    costs = [each["cost_nanodollars"] for each in told.outcomes]
+    assert costs[:4] == [300 * 7 + 180, 301 * 7 + 180, 302 * 7 + 180, 303 * 11 + 260]
+    assert told.findings() == set()
 
 
 def test_lines_that_cannot_be_read_are_findings_but_not_among_dead_letters(kept):

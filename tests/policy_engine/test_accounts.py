@@ -1,5 +1,6 @@
 """What is counted, in which period, and what a decision charges."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,7 +34,9 @@ def test_months_are_those_of_the_calendar():
         assert ends.day == 1
 
 
-@pytest.mark.parametrize("account", [exploration("chat"), REQUESTS, Account("tenant", None, "tokens", "day")])
+@pytest.mark.parametrize(
+    "account", [exploration("acme/support", "chat"), REQUESTS, Account("tenant", None, "tokens", "day")]
+)
 def test_a_moment_lies_in_its_period_and_the_next_begins_where_it_ends(account):
     index = account.period_at(NOW)
     begins, ends = account.bounds(index)
@@ -51,7 +54,7 @@ def test_a_moment_lies_in_its_period_and_the_next_begins_where_it_ends(account):
         (ORG, "org:growth:$/month@680"),
         (Account("team", "night-shift/2:x@y", "tokens", "day"), "team:night-shift/2:x@y:tokens/day@20717"),
         (Account("tenant", None, "nanodollars", "day"), "tenant::$/day@20717"),
-        (exploration("labelling"), "explore:labelling:$/day@20717"),
+        (exploration("acme/support", "labelling"), "explore:acme/support/labelling:$/day@20717"),
         (REQUESTS, "requests::requests/minute@29833333"),
     ],
 )
@@ -75,30 +78,31 @@ def test_a_request_is_covered_by_its_own_budgets_and_the_exploration_money_of_it
     )
     labelling, general = policy.routes[0], policy.default
     request = request_for("label", org="growth")
-    assert allowances(budgets, request, labelling) == (
+    assert allowances(replace(policy, budgets=budgets), request, labelling) == (
         Allowance(Account("tenant", None, "tokens", "day"), 100),
         Allowance(ORG, 7),
-        Allowance(exploration("labelling"), 2_000_000_000),
+        Allowance(exploration("acme/support", "labelling"), 2_000_000_000),
     )
     assert general.explore == Explore(50_000)
-    assert allowances((), request, general) == ()
+    assert allowances(replace(policy, budgets=()), request, general) == ()
 
 
 READINGS = (
     BudgetReading("org", "growth", "month", "nanodollars", 5),
     BudgetReading("tenant", None, "day", "tokens", None),
-    BudgetReading("explore", "labelling", "day", "nanodollars", 0),
+    BudgetReading("explore", "acme/support/labelling", "day", "nanodollars", 0),
 )
 
 
 @pytest.mark.parametrize("explored", [False, True])
 def test_a_decision_charges_what_was_read_for_it_and_exploration_only_where_it_explored(explored):
     found = dict(charges(READINGS, NOW, 900, 40, explored=explored))
-    explore = {"explore:labelling:$/day@20717": 900} if explored else {}
+    explore = {"explore:acme/support/labelling:$/day@20717": 900} if explored else {}
     assert found == {"org:growth:$/month@680": 900, "tenant::tokens/day@20717": 40} | explore
 
 
-def test_exploration_money_is_told_by_route_for_the_day():
-    today, yesterday = exploration("a").key(NOW), exploration("a").key(NOW - 86_400_000)
-    taken = {today: 70, yesterday: 9, exploration("b").key(NOW): 5, ORG.key(NOW): 8}
-    assert explored_money(taken, {today: -30, exploration("b").key(NOW): -6}, NOW) == {"a": 40, "b": 0}
+def test_exploration_money_is_told_by_policy_and_route_for_the_day():
+    today, yesterday = exploration("acme", "a").key(NOW), exploration("acme", "a").key(NOW - 86_400_000)
+    other = exploration("acme/next", "a").key(NOW)
+    taken = {today: 70, yesterday: 9, other: 5, ORG.key(NOW): 8}
+    assert explored_money(taken, {today: -30, other: -6}, NOW) == {"acme/a": 40, "acme/next/a": 0}

@@ -53,9 +53,9 @@ def test_names_draw_apart(request_for):
         ([(f"{number:064x}", 100_000) for number in range(9)], "1 to 8 different fingerprints"),
         ([("0" * 63, 1_000_000)], "64 hexadecimal digits"),
         ([(OLD.replace("0", "A"), 1_000_000)], "64 hexadecimal digits"),
-        ([(OLD, 950_000), (NEW, 40_000)], "add up to 1000000 (100 %), not to 990000"),
-        ([(OLD, 1_000_000), (NEW, 0)], "shares are positive"),
-        ([(OLD, 1_100_000), (NEW, -100_000)], "shares are positive"),
+        ([(OLD, 950_000), (NEW, 40_000)], "add up to 100 % (1000000 parts per million), not to 99 %"),
+        ([(OLD, 1_000_000), (NEW, 0)], "a share is more than 0 %, not 0 %"),
+        ([(OLD, 1_100_000), (NEW, -100_000)], "a share is more than 0 %, not -10 %"),
     ],
 )
 def test_shares_that_are_no_alias_are_refused_with_what_would_be(shares, said):

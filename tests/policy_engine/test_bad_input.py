@@ -21,7 +21,7 @@ from policy_engine.state import RouteState, StateError, pack_state, state_docume
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums, quality_sums
 from policy_engine.table import compile_table
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
-from policy_engine.wire import RouteRequest, TelemetryRecord
+from policy_engine.wire import MAX_COUNT, RouteRequest, TelemetryRecord
 from policy_lang.admission import AdmissionError, admit, policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, CatalogError, Model, Prices, model_document, model_from_document
@@ -32,6 +32,8 @@ NOW = 1_790_000_000_000
 DAY = 86_400_000
 WEEK = 7 * DAY
 KEYS = SigningKeys("k1", {"k1": b"k" * 32})
+MOST = dict.fromkeys(("input_tokens", "output_tokens", "cached_read_tokens", "cached_write_tokens"), MAX_COUNT)
+LONGEST = TelemetryRecord("t" * 20, 0, "a/cheap", "ok", latency_ms=MAX_COUNT, ttft_ms=MAX_COUNT, **MOST)
 LINES = {"PII stays in the EU": 6, "route:labelling": 9, "route:general": 16}
 
 
@@ -62,6 +64,7 @@ class TestStatistics:
             ({"h10": -1}, "negative"),
             ({"n": 10**38}, "overflow"),
             ({"zz": 10**40}, "overflow"),
+            ({"c": 10**16}, "overflow"),
             ({"n": 1.5}, "not_an_integer"),
             ({"n": "7"}, "not_an_integer"),
             ({"s": None}, "not_an_integer"),
@@ -74,6 +77,11 @@ class TestStatistics:
             ({"l": ...}, "missing_sum"),
             ({"s": GOOD["n"] + 1}, "impossible_sum"),
             ({"q": GOOD["qn"] * PPM + 1}, "impossible_sum"),
+            ({"ti": 10**36}, "impossible_sum"),
+            ({"tr": GOOD["tn"] * MAX_COUNT + 1}, "impossible_sum"),
+            ({"l": GOOD["ln"] * MAX_COUNT + 1}, "impossible_sum"),
+            ({"h28": 10**12}, "impossible_sum"),
+            ({"g999": 1}, "impossible_sum"),
             ({"n": GOOD["n"] * 3}, "from_the_future"),
             ({"epoch": epoch_of(NOW) + 2}, "from_the_future"),
             ({"epoch": epoch_of(NOW) + 1}, "from_the_future"),
@@ -101,6 +109,7 @@ class TestStatistics:
             quality_sums(0, NOW),
             outcome_sums(TelemetryRecord("t" * 20, 0, "a/cheap", "timeout", latency_ms=0), NOW),
             {**outcomes(3), "a-newer-writers": 1},
+            outcome_sums(LONGEST, NOW),
             merge_sums([outcomes(3), outcomes(3, at=NOW - 20 * WEEK)]),
             outcomes(2, at=NOW + CLOCK_SKEW_MS),
         ],
@@ -287,6 +296,20 @@ class TestPrices:
     def test_tiers_and_batch_services_need_prices_too(self, steps):
         with pytest.raises(CatalogError, match="`p/m`: `price_out`"):
             Model("p/m", "p", "m", 1, 1, **{steps: (Prices(1, -5),)})
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            {"tiers": (Prices(1, 1),)},
+            {"tiers": (Prices(1, 1, above=9), Prices(1, 1, above=9))},
+            {"tiers": (Prices(1, 1, above=9), Prices(1, 1, above=8))},
+            {"batch": (Prices(1, 1, above=1),)},
+            {"batch": (Prices(1, 1), Prices(1, 1, above=-1))},
+        ],
+    )
+    def test_prices_of_longer_prompts_are_refused_out_of_order(self, steps):
+        with pytest.raises(CatalogError, match=rf"`p/m`: `above` must ascend in `{next(iter(steps))}`"):
+            Model("p/m", "p", "m", 1, 1, **steps)
 
     def test_what_is_free_costs_nothing(self, policy, catalog, request_for):
         free = catalog.repriced("a/cheap", price_in=0, price_out=0)

@@ -62,6 +62,24 @@ def test_half_of_the_recent_calls_and_at_least_five_open(arrivals, opens):
 
 
 @pytest.mark.parametrize(
+    ("arrivals", "opens"),
+    [
+        ([(150, 0), (150, 90)], False),  # a blip as long as the look: 90 of the last 250
+        ([(150, 0), (150, 150)], True),  # 150 of them
+        ([(150, 0), (150, 90), (150, 90)], False),
+        ([(150, 0), (150, 90), (150, 90), (150, 90)], True),  # no blip
+        ([(1, 0), (150, 90)], True),
+    ],
+)
+def test_looks_that_come_every_quarter_of_a_minute_judge_by_three_quarters(arrivals, opens):
+    assert (ARM in looked(*arrivals, every=15_000)) is opens
+
+
+def test_a_look_as_of_an_earlier_time_forgets_nothing():
+    assert looked((150, 0), (150, 140), every=-1_000) == {}
+
+
+@pytest.mark.parametrize(
     ("arrivals", "opens"), [([(1, 1, 1)], True), ([(10, 1, 1)], True), ([(11, 1, 1)], False), ([(100, 10, 10)], True)]
 )
 def test_where_the_route_says_open_breaker_one_fault_in_ten_calls_is_enough(arrivals, opens):

@@ -13,6 +13,7 @@ from policy_engine.receipt import receipt_body, reply
 from policy_engine.snapshot import EMPTY, snapshot_document, snapshot_from_document
 from policy_engine.table import compile_table
 from policy_engine.token import SigningKeys, mint
+from policy_lang.ir import And, Compare, Gate
 
 NOW = 1_790_000_000_000
 KEYS = SigningKeys("k1", {"k1": b"k" * 32})
@@ -52,6 +53,19 @@ def test_a_change_elsewhere_leaves_it_alone(table, request_for, taught):
     moved = {**cells, cluster: {arm: [row[0] + 1, *row[1:]] for arm, row in cells[cluster].items()}}
     first = decide(request_for("label"), table, taught, circumstances())
     assert decide(request_for("label"), table, later(taught, cells=moved), circumstances()).cell is first.cell
+
+
+@pytest.mark.parametrize("word", ["org", "team", "product", "attribute.plan"])
+def test_calls_share_a_cell_unless_a_gate_or_route_reads_what_they_differ_in(policy, catalog, request_for, word):
+    first, second = ({"attributes": (("plan", x),)} if "." in word else {word: x} for x in ("free", "pro"))
+    requests = [replace(request_for("label"), **fields) for fields in (first, second)]
+    gate = Gate("not free", "forbid", And((Compare(word, "eq", "free"), Compare("model.region", "eq", "eu"))))
+    free = replace(policy.routes[0], name="free", when=Compare(word, "eq", "free"))
+    for changes, shared in (({}, True), ({"gates": (gate,)}, False), ({"routes": (free, *policy.routes)}, False)):
+        table = compile_table(replace(policy, **changes), catalog)
+        cells = [decide(request, table, EMPTY, circumstances()).cell for request in requests]
+        told = [(cell.survey.route.name, cell.reply_json) for cell in cells]
+        assert (cells[0] is cells[1]) == (told[0] == told[1]) == shared
 
 
 @pytest.mark.parametrize("what", ["estimate", "outcomes", "generations"])

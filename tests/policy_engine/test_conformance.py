@@ -16,13 +16,14 @@ from policy_cli.history import snapshot_of_history
 from policy_cli.receipts import policies_beside, receipt_files, receipt_lines
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, decide, decision_id_for
-from policy_engine.lanes import LIVE, Lane
+from policy_engine.lanes import lane_from_document
 from policy_engine.pins import Pin
-from policy_engine.receipt import RECEIPT_FORMAT, receipt_body, seal
+from policy_engine.receipt import RECEIPT_FORMAT, open_sealed, receipt_body, seal
 from policy_engine.replay import replay
 from policy_engine.snapshot import snapshot_document
 from policy_engine.table import compile_table
 from policy_engine.wire import parse_route
+from policy_lang.admission import admit
 from policy_lang.catalog import Catalog, model_from_document
 from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
@@ -43,20 +44,23 @@ def corpus_catalog():
 
 @pytest.fixture(scope="module", params=CALLS, ids=lambda path: path.name.partition(".")[0])
 def case(request, corpus_catalog):
-    """One policy of the corpus with its snapshot, and every call decided under a few seeds."""
+    """One policy of the corpus with its snapshot, and every call decided under a few seeds. `overlay`: models beside
+    those of the corpus.
+    """
     path = request.param
     document = json.loads(path.read_text())
-    compilation = compile_policy(
-        path.with_name(path.name.replace(".calls.json", ".policy")).read_bytes(), corpus_catalog
-    )
+    catalog = corpus_catalog.overlaid([model_from_document(row) for row in document.get("overlay", ())])
+    compilation = compile_policy(path.with_name(path.name.replace(".calls.json", ".policy")).read_bytes(), catalog)
     assert compilation.ok, compilation.render()
-    table = compile_table(compilation.policy, corpus_catalog, compilation.lines)
+    table = compile_table(compilation.policy, catalog, compilation.lines)
     snapshot = snapshot_of_history(document["history"], NOW)
-    decided = [
-        (call["name"], asked := parse_route(json.dumps(call["request"]).encode()), decide(asked, table, snapshot, now))
-        for call in document["calls"]
-        for now in (circumstances(call, seed) for seed in range(SEEDS))
-    ]
+    decided = []
+    for call in document["calls"]:
+        asked = parse_route(json.dumps(call["request"]).encode())
+        by = table if asked.inline is None else compile_table(admit(asked.inline), catalog, inline=True)
+        decided += [
+            (call["name"], asked, decide(asked, by, snapshot, circumstances(call, seed))) for seed in range(SEEDS)
+        ]
     return path, compilation, snapshot, decided
 
 
@@ -65,11 +69,12 @@ def circumstances(call, seed):
     return Circumstances(
         tenant="desk",
         decision_id=decision_id_for(NOW, f"{call['name']} {seed}".encode()),
-        now_ms=NOW,
+        now_ms=told.pop("now_ms", NOW),
         breakers=frozenset(told.pop("breakers", ())),
+        half_open=frozenset(told.pop("half_open", ())),
         pin=Pin("desk", *told.pop("pin")) if "pin" in told else None,
         budgets=tuple(BudgetReading(*reading) for reading in told.pop("budgets", ())),
-        lane=Lane(**told.pop("lane")) if "lane" in told else LIVE,
+        lane=lane_from_document(told.pop("lane", {})),
         **told,
     )
 
@@ -96,12 +101,42 @@ def test_a_call_has_its_golden_decision(case):
     assert json.loads(golden.read_text()) == found
 
 
-def test_the_calls_end_in_every_role_and_state(case):
-    _, _, _, decided = case
-    seen = {word for _, _, decision in decided for step in decision.plan for word in (step.role, step.floor)}
-    seen |= {word for _, _, decision in decided for word in (decision.status, decision.budget.state)}
+@pytest.fixture(scope="module")
+def receipts():
+    """Every receipt of the current format in the corpus."""
+    folder = CORPUS / "receipts" / f"format-{RECEIPT_FORMAT}"
+    return [open_sealed(line) for file in receipt_files([folder]) for line in receipt_lines(file)]
+
+
+def test_the_calls_end_in_every_role_and_state(receipts):
+    decisions = [receipt["decision"] for receipt in receipts]
+    seen = {word for made in decisions for step in made.get("plan", ()) for word in (step["role"], step["floor"])}
+    seen |= {made["status"] for made in decisions} | {receipt["budget"]["state"] for receipt in receipts}
     roles = {"pick", "explore", "until_proven", "pinned", "cascade", "cleared", "fallback"}
     assert roles | {"none", "unproven", "failed", "served", "no_candidates", "denied", "degrade"} <= seen
+
+
+# What a receipt has only where there is something to say. Beside these `snapshot.left_out`, which no call brings about.
+SELDOM = """
+budget.name budget.pace_ppm budget.tiers candidates.model.batch candidates.model.tiers candidates.reasons.unknown
+circumstances.half_open circumstances.lane.share_ppm circumstances.lane.trial circumstances.pin decision.batch
+decision.cascade decision.on decision.parameters decision.pin decision.timeout_ms mode probing_ppm request.attributes
+request.candidates request.idempotency_key request.inline request.org request.product request.session request.team
+request.tool_loop warnings
+"""
+
+
+def test_every_part_that_a_receipt_may_have_is_in_one(receipts):
+    assert sorted(set(SELDOM.split()) - {path for receipt in receipts for path in paths(receipt)}) == []
+
+
+def paths(value, path=""):
+    """Dotted names of all there is in a JSON value, places in arrays left out."""
+    yield path
+    for name, item in value.items() if isinstance(value, dict) else ():
+        yield from paths(item, f"{path}.{name}" if path else name)
+    for item in value if isinstance(value, list) else ():
+        yield from paths(item, path)
 
 
 def test_the_receipts_of_the_current_format_are_what_is_written_today(case):

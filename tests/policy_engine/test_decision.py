@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from policy_engine.decision import Circumstances, decide, decision_id_for
 from policy_engine.pins import Pin
 from policy_engine.snapshot import EMPTY
+from policy_engine.table import compile_table
 from policy_lang.ir import PPM
 
 NOW = 1_790_000_000_000
@@ -82,11 +84,18 @@ def test_the_same_inputs_give_the_same_decision_whether_memos_are_warm_or_cold(p
 
 
 def test_exploration_stops_when_the_money_of_the_day_is_spent(table, request_for, learned):
-    spent = learned(("label", "b/plain", 3, 0), spent={"labelling": 2_000_000_000})
+    spent = learned(("label", "b/plain", 3, 0), spent={"acme/support/labelling": 2_000_000_000})
     decision = decide(request_for("label"), table, spent, circumstances())
     assert decision.cell.outlook.odds == (("b/strong", PPM),)
     tomorrow = Circumstances("acme", decision_id_for(NOW, b"x"), NOW + 86_400_000)
     assert len(decide(request_for("label"), table, spent, tomorrow).cell.outlook.odds) > 1
+
+
+def test_no_money_for_exploration_explores_nothing_on_any_day(policy, catalog, request_for, learned):
+    route = replace(policy.routes[0], explore=replace(policy.routes[0].explore, daily_nanodollars=0))
+    table = compile_table(replace(policy, routes=(route,)), catalog)
+    for snapshot in (EMPTY, learned(("label", "a/cheap", 3, 1))):
+        assert decide(request_for("label"), table, snapshot, circumstances()).cell.outlook.odds == (("b/strong", PPM),)
 
 
 def test_a_degraded_decision_explores_nothing(table, request_for):
@@ -98,10 +107,25 @@ def pin(arm: str, **fields) -> Pin:
     return Pin(**{"tenant": "acme", "session": "s1", "route": "labelling", "arm": arm, "until_ms": NOW + 1, **fields})
 
 
-def test_a_pinned_session_keeps_its_arm_with_certainty_and_its_pin(table, request_for):
-    pinned = decide(request_for("label", session="s1"), table, EMPTY, circumstances(pin=pin("b/strong")))
+HALF_HOUR = 1_800_000
+
+
+@pytest.mark.parametrize(
+    ("left", "then"),
+    [
+        (HALF_HOUR, HALF_HOUR),
+        (HALF_HOUR * 7 // 8, HALF_HOUR * 7 // 8),
+        (HALF_HOUR * 7 // 8 - 1, HALF_HOUR),
+        (1, HALF_HOUR),
+    ],
+)
+def test_a_pinned_session_keeps_its_arm_with_certainty_and_a_pin_that_lasts_while_it_goes_on(
+    table, request_for, left, then
+):
+    held = pin("b/strong", until_ms=NOW + left)
+    pinned = decide(request_for("label", session="s1"), table, EMPTY, circumstances(pin=held))
     assert (pinned.arm, pinned.plan[0].role, pinned.propensity_ppm) == ("b/strong", "pinned", PPM)
-    assert pinned.pin("s1") == pin("b/strong")
+    assert pinned.pin("s1") == pin("b/strong", until_ms=NOW + then)
 
 
 @pytest.mark.parametrize(

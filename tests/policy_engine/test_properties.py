@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.floors import floor_state
+from policy_engine.lanes import LIVE, Lane
 from policy_engine.pins import Pin
 from policy_engine.receipt import receipt_body, seal
 from policy_engine.replay import Replayer, replay
@@ -61,6 +62,10 @@ def envelope(task: str, tools: int = 0):
     return build_envelope(task_type=task, context_tokens=300, estimated_tokens=450, tools_used=tools)
 
 
+BUDGET = Budget("org", 100, "tokens", "day", "growth", warn_ppm=500_000, degrade="small")
+READINGS = tuple(
+    BudgetReading("org", "growth", "day", "tokens", used, pace) for used, pace in ((0, 50_000), (60, 0), (100, 0))
+)
 prices = st.integers(0, 20_000_000)
 ppm = st.integers(0, PPM)
 terms = st.one_of(
@@ -109,7 +114,10 @@ def policies(draw) -> Policy:
     )
     tiers = (Tier("large", ("p/c", "q/d")), Tier("small", ("p/a", "p/b")))
     gates = draw(st.sampled_from(((), (gate,))))
-    return Policy("p", TASKS, tiers, gates, (), route, draw(st.sampled_from((("q/e",), ("p/a", "q/e")))))
+    fallback = draw(st.sampled_from((("q/e",), ("p/a", "q/e"))))
+    budgets = draw(st.sampled_from(((), (BUDGET,))))
+    audit = draw(st.sampled_from(("off", "on")))
+    return Policy("p", TASKS, tiers, gates, (), route, fallback, budgets=budgets, audit=audit)
 
 
 @st.composite
@@ -134,16 +142,26 @@ def statistics(draw) -> list[CellRow]:
 
 @st.composite
 def worlds(draw) -> tuple[Policy, Catalog, Snapshot, RouteRequest, Circumstances]:
-    request = RouteRequest(envelope(draw(st.sampled_from(TASKS)), draw(st.sampled_from((0, 3)))), "p", session="s")
+    request = RouteRequest(
+        envelope(draw(st.sampled_from(TASKS)), draw(st.sampled_from((0, 3)))),
+        "p",
+        session="s",
+        org=draw(st.sampled_from((None, "growth"))),
+        candidates=draw(st.none() | st.lists(st.sampled_from(ARMS), min_size=1, unique=True).map(sorted).map(tuple)),
+        tool_loop=draw(st.sampled_from((False, False, True))),
+    )
     now = Circumstances(
         "acme",
         decision_id_for(NOW, draw(st.binary(max_size=4))),
         NOW,
-        breakers=draw(st.frozensets(st.sampled_from(ARMS), max_size=2)),
+        breakers=draw(st.frozensets(st.sampled_from(ARMS[:3]), max_size=2)),
+        half_open=draw(st.frozensets(st.sampled_from(ARMS[3:]), max_size=2)),
         pin=draw(
             st.none()
             | st.builds(Pin, st.just("acme"), st.just("s"), st.just("only"), st.sampled_from(ARMS), st.just(NOW + 1))
         ),
+        budgets=draw(st.sampled_from(((), *((reading,) for reading in READINGS)))),
+        lane=draw(st.sampled_from((LIVE, Lane("p/next", 50_000, 500_000)))),
         degraded=draw(st.booleans()),
     )
     return draw(policies()), draw(catalogs()), build_snapshot(draw(statistics()), NOW), request, now
@@ -158,20 +176,25 @@ def survivors(decision: Decision) -> set[str]:
 def test_propensities_sum_to_a_million_over_survivors_that_no_breaker_holds(world):
     policy, catalog, snapshot, request, now = world
     decision = decide(request, compile_table(policy, catalog), snapshot, now)
-    outlook = decision.cell.outlook
+    outlook, left_out = decision.cell.outlook, decision.cell.breakers
+    assert now.breakers <= left_out <= now.breakers | now.half_open
     if outlook is None:
         assert decision.status == "no_candidates"
-        assert survivors(decision) <= now.breakers
+        assert survivors(decision) <= left_out
+        return
+    if decision.budget.state == "deny":
+        assert (decision.status, decision.arm, decision.plan) == ("denied", None, ())
         return
     odds = dict(outlook.odds)
     assert sum(odds.values()) == PPM
     assert min(odds.values()) > 0
-    assert set(odds) <= survivors(decision) - now.breakers
-    assert {step.arm for step in decision.plan} <= survivors(decision) - now.breakers
+    assert set(odds) <= survivors(decision) - left_out
+    assert {step.arm for step in decision.plan} <= survivors(decision) - left_out
     assert decision.arm in odds
-    assert decision.propensity_ppm == odds[decision.arm]
+    drawn = odds[decision.arm] * decision.probing_ppm * now.lane.propensity_ppm
+    assert decision.propensity_ppm == max(1, (drawn + PPM * PPM // 2) // (PPM * PPM))
     assert len({step.arm for step in decision.plan}) == len(decision.plan)
-    if now.degraded or policy.default.explore is None:
+    if now.degraded or policy.default.explore is None or policy.audit == "on" or request.tool_loop or outlook.pin:
         assert odds == {outlook.pick.arm: PPM}
     else:
         limits = policy.default.explore.rate_ppm, policy.default.explore.unproven_ppm or 0

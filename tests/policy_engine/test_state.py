@@ -49,7 +49,7 @@ def test_a_state_survives_the_journey_through_its_blob(published, learned):
     state = with_policy(RouteState("acme", 7), *published())
     state = with_overlay(with_snapshot(state, learned(("label", "a/cheap", 9, 1))), (ROW,))
     breakers = {"b/plain": Breaker(5, 65, 1, 2)}
-    pulses = {"b/plain": Pulse(Counts(9, 4, 1), Counts(3, 2, 1))}
+    pulses = {"b/plain": Pulse(Counts(9, 4, 1), Counts(3, 2, 1), 8)}
     state = replace(state, breakers=breakers, pulses=pulses, stopped={"ab/cd": 7}, packing=4)
     digest, blob = pack_state(state)
     assert unpack_state(blob) == state

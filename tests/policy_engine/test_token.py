@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, mint, verify
+from policy_engine.costs import Usage, call_cost
+from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, mint, priced_arm, verify
+from policy_lang.catalog import Model, Prices
 
 KEYS = SigningKeys("k2", {"k1": b"old" * 11, "k2": b"new" * 11})
 CLAIMS = TokenClaims(
@@ -11,7 +13,10 @@ CLAIMS = TokenClaims(
     cluster="c" * 20,
     task="label",
     route="labelling",
-    arms=(TokenArm("a/x", 0, 1_000_000, 5_000_000, 100_000, 1_250_000),),
+    arms=(
+        TokenArm("a/x", 0, 1_000_000, 5_000_000, 100_000, 1_250_000),
+        TokenArm("a/long", 3, 1, 2, 3, 4, ((200_000, 5, 6, 7, 8), (500_000, 9, 10, 11, 12))),
+    ),
     propensity_ppm=700_000,
     explored=True,
     at_ms=1_790_000_000_000,
@@ -58,3 +63,25 @@ def test_an_altered_token_is_refused_with_a_code(tamper, code):
 )
 def test_cost_prices_each_token_class_once(tokens_in, tokens_out, read, write, expected):
     assert CLAIMS.arms[0].cost_nanodollars(tokens_in, tokens_out, read, write) == expected
+
+
+TIERED = Model(
+    "p/m",
+    "p",
+    "m",
+    1_000_000,
+    5_000_000,
+    100_000,
+    tiers=(Prices(2_000_000, 10_000_000, 200_000, 2_500_000, above=200_000), Prices(4_000_000, 0, above=500_000)),
+    batch=(Prices(500_000, 2_500_000), Prices(900_000, 3_000_000, above=200_000)),
+)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("prompt", [0, 1, 199_999, 200_000, 200_001, 500_000, 500_001])
+def test_a_call_is_settled_at_the_prices_it_was_expected_at(prompt, batch):
+    """Those of its size, and of the batch service where that counted."""
+    arm = priced_arm(TIERED, 0, batch=batch)
+    for cached_read, cached_write in ((0, 0), (prompt // 2, 0), (prompt // 4, prompt // 2)):
+        expected = call_cost(TIERED, Usage(prompt, 100, cached_read, cached_write), batch=batch)
+        assert arm.cost_nanodollars(prompt, 100, cached_read, cached_write) == expected

@@ -91,3 +91,11 @@ def test_every_field_is_needed(missing):
 def test_sizes_outside_the_bounds_are_refused(sizes):
     with pytest.raises(EnvelopeError, match="must be between 0 and"):
         build_envelope(task_type="plan", **sizes)
+
+
+@pytest.mark.parametrize("sizes", [{"context_tokens": "12"}, {"tools_used": None}, {"estimated_tokens": [1]}])
+def test_sizes_that_are_no_numbers_are_refused_by_name(sizes):
+    with pytest.raises(
+        EnvelopeError, match="`context_tokens`, `tools_used` and `estimated_tokens` must be whole numbers"
+    ):
+        build_envelope(task_type="plan", **sizes)

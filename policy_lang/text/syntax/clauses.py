@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.diagnostics import Span
+from policy_lang.frozen import frozen
 from policy_lang.text.syntax.conditions import Amount, Condition, Word
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UseClause:
     tiers: tuple[Word, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """`rule < limit`, or `not rule argument`: when an answer escalates."""
 
@@ -47,20 +47,20 @@ class Check:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CascadeClause:
     tiers: tuple[Word, ...]
     checks: tuple[Check, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhereClause:
     condition: Condition
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FloorClause:
     metric: Word
     relation: Word
@@ -69,13 +69,13 @@ class FloorClause:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UntilClause:
     model: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Term:
     """One key of `pick`. `subject` is the word after `fastest` or `best`, `value` the money after `at`."""
 
@@ -87,13 +87,13 @@ class Term:
     within: Amount | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PickClause:
     terms: tuple[Term, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """One limit of `explore`; `unproven` marks the rate that holds while nothing is proven."""
 
@@ -102,20 +102,20 @@ class Share:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExploreClause:
     shares: tuple[Share, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PinClause:
     what: Word
     duration: Amount
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetClause:
     """`set parameter value`; `rule` is how: this value, a least or greatest one, or one derived from `value`."""
 
@@ -125,7 +125,7 @@ class SetClause:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One step of `on`: `retry 2 backoff 200ms`, `open breaker`, `next`, `abort`, `disable 10m`, `stay in floor`."""
 
@@ -136,26 +136,26 @@ class Step:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnClause:
     outcomes: tuple[Word, ...]
     steps: tuple[Step, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimeoutClause:
     duration: Amount
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamClause:
     value: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchClause:
     value: Word
     span: Span

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Span
+from policy_lang.frozen import frozen
 
 __all__ = [
     "Amount",
@@ -21,7 +20,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """A name or a quoted text; `text` without the quotes."""
 
@@ -30,7 +29,7 @@ class Word:
     quoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Amount:
     """A number with its unit: `digits` as written without `_`; `unit` is what follows (`%`, `ms`, `tokens`) or "".
 
@@ -43,7 +42,7 @@ class Amount:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scaled:
     """`factor * field`."""
 
@@ -55,7 +54,7 @@ class Scaled:
 Value = Word | Amount | Scaled
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     field: Word
     relation: str
@@ -63,32 +62,32 @@ class Comparison:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Membership:
     field: Word
     values: tuple[Value, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagTest:
     field: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Negated:
     item: Condition
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Both:
     items: tuple[Condition, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Either:
     items: tuple[Condition, ...]
     span: Span

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Span
+from policy_lang.frozen import frozen
 from policy_lang.text.syntax.clauses import Clause, ExploreClause, FloorClause
 from policy_lang.text.syntax.conditions import Amount, Condition, Value, Word
 
@@ -40,26 +39,26 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     name: Word
     version: Amount
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mode:
     value: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Audit:
     value: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """A task and, perhaps, what its output is."""
 
@@ -68,27 +67,27 @@ class Task:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tasks:
     tasks: tuple[Task, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attribute:
     name: Word
     values: tuple[Word, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TierRule:
     name: Word
     models: tuple[Word, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForbidRule:
     reason: Word
     when: Condition
@@ -96,7 +95,7 @@ class ForbidRule:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequireRule:
     reason: Word
     condition: Condition
@@ -105,7 +104,7 @@ class RequireRule:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouteRule:
     """A route; `when` is None exactly for the default route."""
 
@@ -115,19 +114,19 @@ class RouteRule:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fallback:
     models: tuple[Word, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Baseline:
     model: Word
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BudgetRule:
     """`name` is None for the tenant's own budget. `warn` holds the share, `degrade` the tier from there on."""
 
@@ -141,7 +140,7 @@ class BudgetRule:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Canary:
     """`until` is the day as written; `metric` and `drop` stand together or not at all."""
 
@@ -154,19 +153,19 @@ class Canary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoundCanary:
     share: Amount
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoundParameters:
     names: tuple[Word, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoundCost:
     money: Amount
     span: Span
@@ -175,13 +174,13 @@ class BoundCost:
 Bound = ForbidRule | RequireRule | FloorClause | ExploreClause | BoundCanary | BoundParameters | BoundCost
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GuardRule:
     bounds: tuple[Bound, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AssertRule:
     reason: Word
     quantifier: Word
@@ -191,7 +190,7 @@ class AssertRule:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measure:
     """`400 ok` or `ttft_p95 320ms`; a count stands in front of its name, a figure behind it."""
 
@@ -201,7 +200,7 @@ class Measure:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     model: Word
     task: Word
@@ -209,14 +208,14 @@ class Evidence:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Statistics:
     name: Word
     evidence: tuple[Evidence, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fact:
     """`field = value`; a flag has no value, and `field` is quoted where it names statistics."""
 
@@ -225,7 +224,7 @@ class Fact:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """`subject == value`, `subject != value` or `subject in [values]` about what was decided."""
 
@@ -235,7 +234,7 @@ class Claim:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TestRule:
     name: Word
     given: tuple[Fact, ...]

@@ -35,6 +35,7 @@ class Stack:
         self.chance = random.Random(seed)
         self.wire = Wire(random.Random(seed + 1))
         self.now = NOW
+        self.asks: list[tuple[str, dict]] = []
 
     def begin(self) -> Stack:
         self.template = read_template()
@@ -46,7 +47,7 @@ class Stack:
             self.resources = Resources(self.template)
             if self.mutant:
                 _plant(self.mutant)
-            self.execution = Execution(self.template, self.resources.variables)
+            self.execution = Execution(self.template, self.resources.variables, self.asked)
             self.functions = {function.name: import_module(function.module) for function in self.template.functions}
             session = import_module("functions.stores.clients")._session()
             session.register_component("data_loader", LOADER)
@@ -56,6 +57,10 @@ class Stack:
             self.onboard()
             self._exit = started.pop_all()
         return self
+
+    def asked(self, function: str, event: dict) -> None:
+        """An event that a function handed to another one without waiting for it."""
+        self.asks.append((function, event))
 
     def onboard(self) -> None:
         """Whoever uses the stack makes itself known to it."""

@@ -13,7 +13,16 @@ from moto.core.models import botocore_stubber
 from simulation.boxes import Box
 from simulation.case import Case
 
-WRITES = ("SendMessage", "SendMessageBatch", "TransactWriteItems", "PutItem", "UpdateItem", "PutObject", "DeleteObject")
+WRITES = (
+    "DeleteObject",
+    "Invoke",
+    "PutItem",
+    "PutObject",
+    "SendMessage",
+    "SendMessageBatch",
+    "TransactWriteItems",
+    "UpdateItem",
+)
 # Seconds that a caller waits in vain: as set in functions/stores/clients.py for the request path.
 CONNECT_S, READ_S = 0.5, 1.0
 

@@ -58,7 +58,7 @@ class World(Callers):
         for _ in range(3):
             self.watch()
             self._work_off()
-            moved = [redriven(self.deployment, queue, wait_s=0)[0] for queue in BOXES]
+            moved = [redriven(self.deployment, queue, self.now, wait_s=0)[0] for queue in BOXES]
             self._requeued()
             self.redriven += sum(map(len, moved))
             if not any(moved):
@@ -77,6 +77,7 @@ class World(Callers):
             self.now += self.chance.choice((-3_600_000, -240_000, 240_000, 3_600_000))
         if abs(self.now - self.watched_ms) >= 150_000:
             self.watch()
+        self.look_again()
 
     def deliver(self, queue: str, most: int = 10) -> None:
         box = self.boxes[queue]
@@ -98,8 +99,20 @@ class World(Callers):
     def watch(self) -> None:
         self.watched_ms = self.now
         self.events += 1
+        self._looked("WatchFunction", schedule_event("watch", self.now, "watch"))
+
+    def look_again(self) -> None:
+        """What `learn` asked for: in any order, each of it never, once or twice."""
+        self.chance.shuffle(self.asks)
+        for function, event in self.asks:
+            for _ in range(self.chance.randint(0, 2)):
+                self.wire.seen["asked for"] += 1
+                self._looked(function, event)
+        self.asks.clear()
+
+    def _looked(self, function: str, event: dict) -> None:
         try:
-            self.execution.call("WatchFunction", schedule_event("watch", self.now, "watch"), "watch")
+            self.execution.call(function, event, "watch")
         except import_module("functions.stores.errors").StoreError:
             self.wire.seen["watch failed"] += 1
 

@@ -35,6 +35,23 @@ def test_every_decision_and_report_arrives_where_it_is_kept(acme, envelope, file
     assert stack.left == {}
 
 
+def test_a_busy_tenant_gets_its_snapshot_without_a_schedule_and_the_clock_may_be_any(acme, envelope, now_ms):
+    clock, made = VirtualClock(now_ms), []
+    with LocalStack(clock=clock, seed=3) as stack:
+        with Client(stack.url, hmac_of(acme(stack)), clock=clock, read_timeout=30, batch_age=1e9) as client:
+            for _ in range(3):
+                for _ in range(20):
+                    client.telemetry(client.route(policy="acme/support", envelope=envelope), outcome="ok")
+                assert client.flush(30)
+                stack.pump()
+                key = {"pk": {"S": "tenant#acme"}, "sk": {"S": "route-state"}}
+                table = stack.resources.name("StateTable")
+                item = stack.resources.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+                made.append(int(item["snapshot_ms"]["N"]))
+                clock.advance(10_000)
+    assert made == [now_ms, now_ms, now_ms + 20_000]
+
+
 def test_who_would_add_to_a_long_queue_works_it_off_first(acme, now_ms):
     with LocalStack(clock=VirtualClock(now_ms)) as stack:
         caller, depths = acme(stack), []

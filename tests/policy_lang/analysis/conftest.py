@@ -158,6 +158,12 @@ class Brute:
         self.tiers = {tier.name: tier.arms for tier in self.policy.tiers}
         self.routes = (*self.policy.routes, self.policy.default)
 
+    @property
+    def requests(self):
+        """What calls may state; a name that the policy does not mention is any other, as `somebody` is already."""
+        told = repr(self.policy)
+        return [each for each in REQUESTS[self.theme] if each.get("org") in (None, "somebody") or each["org"] in told]
+
     @cached_property
     def weights(self):
         """Every call there is, those with equal values in all fields that the policy mentions told once, and counted.
@@ -172,7 +178,7 @@ class Brute:
         fields = sorted({name for expr in exprs for name in mentioned_fields(expr)} | {b.scope for b in policy.budgets})
         first, counts = {}, Counter()
         for envelope in ENVELOPES:
-            for request in REQUESTS[self.theme]:
+            for request in self.requests:
                 call = Call(envelope, **request)
                 facts = call.facts()
                 key = tuple(facts.get(name) for name in fields)
