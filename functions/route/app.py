@@ -31,6 +31,7 @@ from policy_engine.breakers import LONGEST_COOL_DOWN_MS, standing
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
+from policy_engine.packing import packed
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
 from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
@@ -91,7 +92,7 @@ class Router:
         """A reply whose receipt is durable. Nothing is charged yet, for under a key another's may be given."""
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
-        decision_id = _decision_id(request, tenant, wanted)
+        decision_id = packed(_decision_id(request, tenant, wanted), view.state.packing)
         assigned, budgets = self._assigned(wanted, view, decision_id, tenant, request.now_ms)
         wanted, table, lane = assigned.wanted, assigned.table, assigned.lane
         breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)

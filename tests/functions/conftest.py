@@ -356,13 +356,12 @@ def failing():
 
 
 @pytest.fixture
-def alerts(caplog):
+def alerts(capsys):
     """Kind, tenant and subject of the alerts raised since it was last asked."""
 
     def told():
-        found = [(r.alert, r.tenant, r.subject) for r in caplog.records if r.getMessage() == "alert"]
-        caplog.clear()
-        return found
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(line["alert"], line["tenant"], line["subject"]) for line in lines if line.get("message") == "alert"]
 
     return told
 

@@ -154,7 +154,7 @@ def test_what_was_answered_is_kept_when_the_stack_closes_under_load(acme, filed)
     assert stack.kept == sorted(answered)
 
 
-def test_loggers_are_a_stacks_own(acme, now_ms, capsys):
+def test_what_functions_say_is_printed_where_a_stack_asks_for_it(acme, now_ms, capsys):
     printed = []
     for verbose in (True, False, True):
         with LocalStack(clock=VirtualClock(now_ms), verbose=verbose) as stack:
