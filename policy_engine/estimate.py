@@ -33,6 +33,8 @@ PRIOR_WEIGHT_MILLI = 4 * MILLI
 PRIOR_MEAN_PPM = 700_000
 #: Pseudo-calls with the parent's mean tokens in a cell's own mean.
 _TOKEN_CALLS = 3
+#: What outcomes without a rating say of quality where there are ratings: so many of them at most.
+_UNRATED_MILLI = 20 * MILLI
 _FLOOR_PPM, _CEILING_PPM = 5_000, 995_000
 
 
@@ -46,7 +48,7 @@ class Estimate(NamedTuple):
     alpha, beta: Beta posterior of success in milli-outcomes, parents included. n_milli: decayed own outcomes. count,
     wins: raw own outcomes and successes ever. quality_ppm: posterior mean of quality (success where none is reported).
     tokens: means per call, cached ones among the input, None while unseen. latency and ttft: p95 in ms, None while
-    unseen.
+    unseen. quality_milli: outcomes that the mean of quality is worth, None where it is those of success.
     """
 
     alpha_milli: int
@@ -61,6 +63,7 @@ class Estimate(NamedTuple):
     wins: int = 0
     tokens_cached_read: int | None = None
     tokens_cached_write: int | None = None
+    quality_milli: int | None = None
 
     @property
     def success_ppm(self) -> int:
@@ -69,7 +72,7 @@ class Estimate(NamedTuple):
 
     @property
     def strength_milli(self) -> int:
-        """Outcomes the posterior is worth."""
+        """Outcomes the posterior of success is worth."""
         return self.alpha_milli + self.beta_milli
 
 
@@ -101,11 +104,12 @@ class Evidence:
 
 @frozen
 class Belief:
-    """Posterior mean of success and quality, worth `weight_milli` outcomes."""
+    """Posterior means of success and quality, worth `weight_milli` outcomes; quality `quality_milli` if not None."""
 
     success_ppm: int
     quality_ppm: int
     weight_milli: int
+    quality_milli: int | None = None
 
     def moved(self, ppm: int) -> Belief:
         """The same belief `ppm` higher, kept inside (0, 1)."""
@@ -130,17 +134,21 @@ def evidence_of(sums: Sums, now_weight: int) -> Evidence:
 
 
 def updated(evidence: Evidence, parent: Belief, most_milli: int) -> Belief:
-    """`parent`, lending at most `most_milli` pseudo-outcomes, after `evidence` (Beta-Bernoulli with a capped prior)."""
+    """`parent`, lending at most `most_milli` pseudo-outcomes, after `evidence` (Beta-Bernoulli with a capped prior).
+
+    An outcome without a rating counts as one of its success. Where there are ratings such outcomes stand back: a few
+    of their number speak, so that the first rating does not outweigh hundreds of successes, and hundreds of successes
+    do not outweigh the ratings.
+    """
     lent = min(most_milli, parent.weight_milli)
     weight = evidence.n_milli + lent
     success = (evidence.s_milli * PPM + parent.success_ppm * lent) // weight
-    if evidence.q_milli:
-        quality = (evidence.q_sum + parent.quality_ppm * lent) // (evidence.q_milli + lent)
-    elif evidence.n_milli:
-        quality = (evidence.s_milli * PPM + parent.quality_ppm * lent) // weight
-    else:
-        quality = parent.quality_ppm
-    return Belief(min(PPM, success), min(PPM, quality), weight)
+    unrated = max(0, evidence.n_milli - evidence.q_milli)
+    heard = min(unrated, _UNRATED_MILLI) if evidence.q_milli else unrated
+    successes = evidence.s_milli * heard // max(1, evidence.n_milli)
+    worth = evidence.q_milli + heard + lent
+    quality = (evidence.q_sum + successes * PPM + parent.quality_ppm * lent) // worth
+    return Belief(min(PPM, success), min(PPM, quality), weight, None if worth == weight else worth)
 
 
 def estimated(
@@ -169,6 +177,7 @@ def estimated(
         wins=own.get("w", 0),
         tokens_cached_read=cached_read,
         tokens_cached_write=cached_write,
+        quality_milli=belief.quality_milli,
     )
 
 
@@ -217,7 +226,8 @@ def _first_p95(sources: tuple[Mapping[str, int], ...], prefix: str) -> int | Non
 
 def _p95(sums: Mapping[str, int], prefix: str) -> int | None:
     """95th percentile from log2 buckets, linear inside the bucket that holds it."""
-    buckets = sorted((int(name[1:]), value) for name, value in sums.items() if name[0] == prefix and name[1:].isdigit())
+    named = ((name[1:], value) for name, value in sums.items() if name[0] == prefix)
+    buckets = sorted((int(bits), value) for bits, value in named if bits.isdecimal())
     total = sum(value for _, value in buckets)
     if total <= 0:
         return None

@@ -68,6 +68,16 @@ def test_without_exploration_the_pick_has_all_of_it():
     assert odds([option("a/x"), option("a/y", good=10)], route(explore=None)) == {"a/x": PPM, "a/y": 0}
 
 
+def test_a_rate_of_nothing_still_looks_where_nothing_is_proven():
+    """`explore at most 0%, 30% while unproven`"""
+    floored = route(
+        floors=(Floor("success", 900_000, 900_000),), explore=Explore(0, 300_000), pick=PickTerm("cheapest")
+    )
+    cheap = option("a/x", state="unproven", confidence=500_000)
+    assert odds([cheap, option("a/y", cost=2_000_000, state="cleared")], floored) == {"a/x": 0, "a/y": PPM}
+    assert min(odds([cheap, option("a/y", state="unproven", confidence=400_000)], floored).values()) > 0
+
+
 def test_an_arm_that_cannot_gain_keeps_only_its_support():
     found = odds([option("a/x", good=900, bad=100), option("a/dear", cost=9_000_000, good=900, bad=100)], route())
     assert found["a/dear"] == SUPPORT_PPM // 2
