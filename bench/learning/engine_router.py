@@ -1,4 +1,4 @@
-"""The engine as a router of the benchmarks: `decide` on a snapshot made once a minute from the stored sums."""
+"""The engine as a router of the benchmarks: `decide` on snapshots made from the stored sums, as often as deployed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,34 @@ from policy_lang.catalog import Catalog
 from policy_lang.ir import PPM, Policy
 from policy_lang.vocabulary import Outcome as Verdict
 
-SNAPSHOT_MS = 60_000
+#: `SnapshotSeconds` of template.yaml: a busy tenant's snapshot is made so often, anybody's once a minute.
+SNAPSHOT_SECONDS = 15
+#: Outcomes since the last snapshot that make a tenant busy (`functions/learn`).
+_BUSY_OUTCOMES = 20
+_MINUTE_MS = 60_000
 PolicyFor = Callable[[tuple[str, ...]], Policy]
 
 
 class EngineRouter:
-    """Pointsman as deployed: decisions on the latest snapshot, sums added up as outcomes arrive."""
+    """Pointsman as deployed: sums added up as outcomes arrive, decisions on the latest snapshot that is known.
+
+    An environment reads the state once in `snapshot_seconds`, so a snapshot is known half of that after it was made, in
+    the mean.
+    """
 
     name = "pointsman"
 
-    def __init__(self, policy_for: PolicyFor, catalog: Catalog, seed: int) -> None:
+    def __init__(
+        self, policy_for: PolicyFor, catalog: Catalog, seed: int, snapshot_seconds: int = SNAPSHOT_SECONDS
+    ) -> None:
         self.explored: list[bool] = []
         self.resets: list[tuple[int, str]] = []
         self._policy_for, self._catalog, self._seed = policy_for, catalog, seed
         self._tables: dict[tuple[str, ...], Table] = {}
         self._rows: dict[tuple[str, str, str, int, int], dict[str, int]] = {}
         self._pending: dict[int, tuple[Decision, Snapshot]] = {}
-        self._snapshot, self._made_ms = EMPTY, 0
+        self._period_ms = 1_000 * snapshot_seconds
+        self._snapshot, self._made, self._heard = EMPTY, EMPTY, 0
 
     def choose(self, call: Call) -> str:
         self._refresh(call)
@@ -50,6 +61,7 @@ class EngineRouter:
 
     def learn(self, call: Call, arm: str, outcome: Outcome) -> None:
         decision, snapshot = self._pending.pop(call.number)
+        self._heard += 1
         task = decision.cell.survey.envelope.task_type
         key = (decision.cluster, task, arm, snapshot.generations.get(arm, 0), epoch_of(call.at_ms))
         row = self._rows.setdefault(key, {})
@@ -65,14 +77,18 @@ class EngineRouter:
         return decision.arm, decision.explored
 
     def _refresh(self, call: Call) -> None:
-        if call.at_ms - self._made_ms < SNAPSHOT_MS:
-            return
+        age = call.at_ms - self._made.made_ms
+        if self._snapshot is not self._made and 2 * age >= self._period_ms:
+            self._snapshot = self._made
+        if age >= _MINUTE_MS or (age >= self._period_ms and self._heard >= _BUSY_OUTCOMES):
+            self._make(call)
+
+    def _make(self, call: Call) -> None:
         rows = [CellRow(*key, sums) for key, sums in self._rows.items()]
-        before = self._snapshot.generations
+        before = self._made.generations
         offered = [self._catalog.models[arm] for arm in self._offered(call)]
-        self._snapshot = build_snapshot(rows, call.at_ms, previous=self._snapshot, models=offered)
-        self._made_ms = call.at_ms
-        for arm, generation in self._snapshot.generations.items():
+        self._made, self._heard = build_snapshot(rows, call.at_ms, previous=self._made, models=offered), 0
+        for arm, generation in self._made.generations.items():
             if generation > before.get(arm, 0):
                 self.resets.append((call.number, arm))
 
@@ -85,9 +101,7 @@ class InverseGapRouter(EngineRouter):
 
     name = "inverse_gap"
 
-    def __init__(self, policy_for: PolicyFor, catalog: Catalog, seed: int, gamma: float = 800.0) -> None:
-        super().__init__(policy_for, catalog, seed)
-        self.gamma = gamma
+    gamma = 800.0
 
     def _served(self, decision: Decision) -> tuple[str, bool]:
         outlook = decision.cell.outlook

@@ -2,10 +2,10 @@
 
     python bench/learning/outcomes.py FILE.parquet --strong MODEL [--models A,B,...] [--passes N]
         [--policy FILE.policy] [--scenario plain|flip|join|onetask] [--strong-weight 0.1]
-        [--rivals all|none|A,B] --seeds K --format json|table
+        [--rivals all|none|A,B] [--snapshot-seconds 15] --seeds K --format json|table
 
 Net utility = quality - cost / V, V such that the strong model's mean cost weighs `--strong-weight`. The last line of
-the output is one JSON object. Feedback is late: latency of the call, reporting delay, and a snapshot a minute.
+the output is one JSON object. Feedback is late: latency of the call, reporting delay, and snapshots as deployed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from peers import under_bench_venv
 under_bench_venv(ROOT)
 
 import recorded as replayed
-from engine_router import EngineRouter
+from engine_router import SNAPSHOT_SECONDS, EngineRouter
 from intervals import mean_interval, median
 from online import Call, Outcome, Router, play
 from recorded import Recorded
@@ -178,8 +178,14 @@ def default_policy(recorded: Recorded, strong: str, value: float) -> Callable[[t
 class Pointsman(EngineRouter):
     """The engine under the file's model names instead of arm ids."""
 
-    def __init__(self, trial: Trial, seed: int, policy: Callable[[tuple[str, ...]], Policy]) -> None:
-        super().__init__(policy, trial.recorded.catalog, seed)
+    def __init__(
+        self,
+        trial: Trial,
+        seed: int,
+        policy: Callable[[tuple[str, ...]], Policy],
+        snapshot_seconds: int = SNAPSHOT_SECONDS,
+    ) -> None:
+        super().__init__(policy, trial.recorded.catalog, seed, snapshot_seconds)
         self._arm = trial.recorded.arms
         self._model = {arm: model for model, arm in self._arm.items()}
 
@@ -245,7 +251,7 @@ def one_seed(trial: Trial, options: argparse.Namespace, seed: int) -> dict[str, 
     policy = default_policy(recorded, options.strong, trial.value_nanodollars)
     if options.policy:
         policy = written_policy(options.policy, recorded)
-    rows = {"pointsman": run(trial, Pointsman(trial, seed, policy), seed)}
+    rows = {"pointsman": run(trial, Pointsman(trial, seed, policy, options.snapshot_seconds), seed)}
     prices = {model: replayed.list_price(recorded, model) for model in recorded.models}
     common = (recorded.models, recorded.tasks, trial.value_nanodollars, prices, seed)
     always = {"all_strong": options.strong, "all_cheap": min(prices, key=prices.__getitem__)}
@@ -330,6 +336,7 @@ def reported(
         "models": len(recorded.models),
         "decisions": passes * len(recorded.envelopes),
         "seeds": options.seeds,
+        "snapshot_seconds": options.snapshot_seconds,
         **ours,
         "rivals": {name: {**found, "ours_ahead_pct": ahead[name]} for name, found in figures.items()},
     }
@@ -380,6 +387,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", default="plain", choices=("plain", "flip", "join", "onetask"))
     parser.add_argument("--strong-weight", type=_weight, default=0.1)
     parser.add_argument("--rivals", default="all")
+    parser.add_argument("--snapshot-seconds", type=_count, default=SNAPSHOT_SECONDS)
     parser.add_argument("--seeds", type=_count, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--format", choices=("json", "table"), default="table")

@@ -1,6 +1,7 @@
 """Simulated worlds with drift, a degradation, a newcomer, a flip and late feedback: the numbers asked of the learner.
 
     python bench/learning/simulated.py [--seeds 20] [--first-seed 0] [--length 15000] [--rivals all|none|A,B]
+        [--snapshot-seconds 15]
 
 Net utility is the expected one, in percent of an oracle that knows every rate. Differences are paired by seed.
 """
@@ -21,7 +22,7 @@ from peers import under_bench_venv
 
 under_bench_venv(ROOT)
 
-from engine_router import EngineRouter, InverseGapRouter
+from engine_router import SNAPSHOT_SECONDS, EngineRouter, InverseGapRouter
 from intervals import mean_interval, median
 from online import Router, play
 from rivals import LEARNERS, Always, Random
@@ -38,14 +39,14 @@ def value_policy(arms: tuple[str, ...]) -> Policy:
     return _policy(arms, PickTerm("best_value", value_nanodollars=VALUE_NANODOLLARS))
 
 
-def floor_policy(arms: tuple[str, ...]) -> Policy:
+def floor_policy(arms: tuple[str, ...], floor: float = FLOOR) -> Policy:
     """`floor success >= 80%`, `pick cheapest`."""
-    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6)))
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(floor * 1e6)))
 
 
-def proven_policy(arms: tuple[str, ...]) -> Policy:
+def proven_policy(arms: tuple[str, ...], floor: float = FLOOR) -> Policy:
     """The same, `proven 90%`; the likeliest arm serves until one is."""
-    return _policy(arms, PickTerm("cheapest"), Floor("success", round(FLOOR * 1e6), 900_000))
+    return _policy(arms, PickTerm("cheapest"), Floor("success", round(floor * 1e6), 900_000))
 
 
 def _policy(arms: tuple[str, ...], pick: PickTerm, *floors: Floor) -> Policy:
@@ -60,7 +61,7 @@ def measured(found: World, served: Sequence[str], router: Router) -> dict[str, f
     best = [found.best(number) for number in numbers]
     ours = sum(found.utility(number, served[number]) for number in numbers)
     row = {"net_utility_pct": 100 * ours / sum(found.utility(number, best[number]) for number in numbers)}
-    row["under_floor_pct"] = 100 * fmean(_under(found, number, served[number]) for number in numbers)
+    row["under_floor_pct"] = 100 * fmean(under_floor(found, number, served[number], FLOOR) for number in numbers)
     fallen, joined, flipped = found.changes
     still = [n for n in range(fallen, joined) if _close(found, n, found.degraded)]
     wrong = [served[n] == found.degraded for n in range(fallen, joined) if n not in set(still)]
@@ -78,10 +79,10 @@ def measured(found: World, served: Sequence[str], router: Router) -> dict[str, f
     return row
 
 
-def _under(found: World, number: int, arm: str) -> bool:
-    """More than two points under the floor where some arm was not."""
-    attainable = any(found.rate(number, other) >= FLOOR for other in found.calls[number].arms)
-    return attainable and found.rate(number, arm) < FLOOR - 0.02
+def under_floor(found: World, number: int, arm: str, floor: float) -> bool:
+    """More than two points under the floor where some arm reaches it."""
+    attainable = any(found.rate(number, other) >= floor for other in found.calls[number].arms)
+    return attainable and found.rate(number, arm) < floor - 0.02
 
 
 def _close(found: World, number: int, arm: str) -> bool:
@@ -111,14 +112,14 @@ def _first(flags: Sequence[bool], holds: Callable[[Sequence[bool]], bool]) -> in
     return len(flags)
 
 
-def routers(found: World, seed: int, names: Sequence[str]) -> list[Router]:
+def routers(found: World, seed: int, names: Sequence[str], period: int) -> list[Router]:
     """Ours first."""
     catalog, arms = found.catalog, tuple(sorted(found.catalog.models))
     prices = {arm: (3 * m.price_in + m.price_out) * 0.1 for arm, m in catalog.models.items()}
     common = (arms, (*TASKS, "other"), VALUE_NANODOLLARS, prices, seed)
-    ours: list[Router] = [EngineRouter(value_policy, catalog, seed), InverseGapRouter(value_policy, catalog, seed)]
-    for kind in ("floor", "proven"):
-        ours.append(EngineRouter({"floor": floor_policy, "proven": proven_policy}[kind], catalog, seed))
+    ours: list[Router] = [kind(value_policy, catalog, seed, period) for kind in (EngineRouter, InverseGapRouter)]
+    for kind, policy in (("floor", floor_policy), ("proven", proven_policy)):
+        ours.append(EngineRouter(policy, catalog, seed, period))
         ours[-1].name = f"pointsman, {kind}"
     first = found.calls[: found.changes[0]]
     table = max(found.calls[0].arms, key=lambda arm: fmean(found.utility(call.number, arm) for call in first))
@@ -132,7 +133,7 @@ def main() -> None:
     names = {"all": tuple(LEARNERS), "none": ()}.get(options.rivals, tuple(options.rivals.split(",")))
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
-        for name, row in one_seed(seed, options.length, names).items():
+        for name, row in one_seed(seed, options.length, names, options.snapshot_seconds).items():
             rows.setdefault(name, []).append(row)
         print(
             json.dumps({"seed": seed, **{name: found[-1] for name, found in rows.items()}}), file=sys.stderr, flush=True
@@ -140,18 +141,16 @@ def main() -> None:
     print("\n".join(table(rows)))
 
 
-def one_seed(seed: int, length: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
+def one_seed(seed: int, length: int, names: Sequence[str], period: int) -> dict[str, dict[str, float]]:
     """The figures of every router in one world, and of ours where two arms exchange their quality."""
     found = world(seed, length)
     rows = {
         router.name: measured(found, play(router, found.calls, found.answer, seed), router)
-        for router in routers(found, seed, names)
+        for router in routers(found, seed, names, period)
     }
     flipped = flip_world(seed)
-    for router in (
-        EngineRouter(value_policy, flipped.catalog, seed),
-        InverseGapRouter(value_policy, flipped.catalog, seed),
-    ):
+    for kind in (EngineRouter, InverseGapRouter):
+        router = kind(value_policy, flipped.catalog, seed, period)
         served = play(router, flipped.calls, flipped.answer, seed)
         tail = range(len(served) * 3 // 4, len(served))
         rows[router.name]["flip_best_share_pct"] = 100 * fmean(served[n] == flipped.best(n) for n in tail)
@@ -187,6 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--length", type=int, default=15_000)
     parser.add_argument("--rivals", default="all")
+    parser.add_argument("--snapshot-seconds", type=int, default=SNAPSHOT_SECONDS)
     return parser.parse_args()
 
 

@@ -136,6 +136,7 @@ class Cloud:
             "RECORDS_DEAD_LETTER_QUEUE_URL": self.queues["records-dead"],
             "SIGNING_SECRET_ARN": self.secret,
             "STATE_MAX_AGE_MS": "15000",
+            "STATE_COPY_LIMIT_MS": "86400000",
             "SNAPSHOT_PERIOD_MS": "15000",
             "WATCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:watch:live",
             "WATCH_WORKERS": "1",
