@@ -105,6 +105,8 @@ def prepared(folder: Path) -> dict[str, tuple[Path, str, dict[str, str]]]:
         "STATE_BUCKET": "state",
         "RECORDS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/records",
         "SIGNING_SECRET_ARN": "secret",
+        "STATE_MAX_AGE_MS": "15000",
+        "STATE_COPY_LIMIT_MS": "86400000",
     }
     return {
         "empty": (folder / "empty", "app.handler", {}),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +70,7 @@ class Metered:
         self._function = ""
         self._away_s = self._left_s = 0.0
         self._asks: list[tuple[str, Any]] = []
-        # An update bills the item as it then is; cells only grow, so their size at the end is billed for every update.
+        # An update bills the item as it then is; items only grow, so their size at the end is billed for every update.
         self._updated: Counter[tuple[str, str, str, int]] = Counter()
 
     def __enter__(self) -> Metered:
@@ -83,7 +82,6 @@ class Metered:
             started.enter_context(fresh_functions())
             self.resources = Resources(template)
             self._execution = Execution(template, self.resources.variables, self._asked)
-            del os.environ["POWERTOOLS_METRICS_DISABLED"]
             # Here and not above: the handlers' own copies, which `fresh_functions` has just imported.
             from functions.stores import clients
             from functions.stores.registry import Registry
@@ -109,12 +107,20 @@ class Metered:
         self.used.clear()
         self._updated.clear()
 
+    def most_updated(self, function: str) -> int:
+        """How often a function has updated the item that it updated most."""
+        return max((times for (by, *_), times in self._updated.items() if by == function), default=0)
+
     def totals(self) -> dict[str, Usage]:
-        """What each function used, with every update at its item's present size."""
+        """What each function used, with every update at its item's present size. What expires is kept for a while."""
         dynamodb = self.resources.client("dynamodb")
         for (function, table, key, factor), times in self._updated.items():
             item = dynamodb.get_item(TableName=table, Key=json.loads(key)).get("Item", {})
-            self.used[function].units["dynamodb write units"] += times * factor * _units(item_bytes(item))
+            units = self.used[function].units
+            units["dynamodb write units"] += times * factor * _units(item_bytes(item))
+            if "expires_at" in item:
+                units["dynamodb items kept"] += 1
+                units["dynamodb bytes kept"] += item_bytes(item)
         self._updated.clear()
         return deepcopy(dict(self.used))
 
@@ -241,8 +247,8 @@ class Metered:
                 if kind == "Put":
                     size = item_bytes(each["Item"])
                     used.units["dynamodb write units"] += factor * _units(size)
-                    used.units["dynamodb items put"] += 1
-                    used.units["dynamodb bytes put"] += size
+                    used.units["dynamodb items kept"] += 1
+                    used.units["dynamodb bytes kept"] += size
                 else:
                     key = json.dumps(each["Key"], sort_keys=True)
                     self._updated[self._function, each["TableName"], key, factor] += 1

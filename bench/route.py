@@ -98,7 +98,7 @@ def warm_handler() -> list[float]:
         {"bench/route": alias_of(compiled.fingerprint)},
     )
     stores: Any = Stores(state)
-    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), state_max_age_ms=15_000)
+    router = Router(RouteStores(stores, stores, stores, stores, stores, stores), 15_000, 86_400_000)
     events = [event(number) for number in range(REQUESTS)]
     times = []
     with redirect_stdout(io.StringIO()):

@@ -3,8 +3,8 @@
     python bench/cost.py --scale
 
 Every number follows from bench/profile.json, the prices, the template and the limits below; nothing is measured here.
-Batches fill with the rate, so write units and transactions an event are those that bench/learn.py counts for batches
-of that size. One busy tenant is assumed: it is the worst case for keys, and the best for objects.
+Batches fill with the rate, so write units and transactions an event are those that bench/learn.py counts at that rate.
+One busy tenant is assumed: it is the worst case for keys, and the best for objects.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ REQUESTS_PER_ENVIRONMENT = 10
 IN_FLIGHT_MESSAGES = 120_000
 #: Seconds that a transaction holds its items, assumed; two that meet conflict, and one of them tries again.
 TRANSACTION_S = 0.02
-#: The most frequent of 30 cells under Zipf's law, and the markers that fit a transaction beside a cell and the rest.
-HOTTEST_SHARE, TRANSACTION_MARKERS = 0.25, 98
 OUTAGE_S = 600
 ATHENA_USD_PER_TB = 5.0
 
@@ -40,10 +38,9 @@ class Load:
         self._functions = profile["per_million"]
         #: Records that the event source can have together when its window closes, at most what a batch holds.
         self.batch = min(max(10, rate * terms["learn_window_s"]), 10 * terms["learn_messages"])
-        learned = profile["learn"]
-        self.learned = learned[max((size for size in learned if int(size) <= self.batch), key=int)]
+        self.learned = profile["learn"][str(rate)]
         self.transactions = rate * self.learned["transactions"] / 1000
-        self.write_units = rate * self.learned["write units"]
+        self.write_units = rate * self.learned["write_units"]
 
     def concurrency(self, function: str) -> float:
         """Environments busy on average; a Function URL's environment also takes at most ten requests a second."""
@@ -57,8 +54,8 @@ class Load:
 
     @property
     def hottest(self) -> float:
-        """Transactions on the most frequent cell: as many of a batch's as its markers fill, as batches are sorted."""
-        return float(self.rate / self.batch * max(1, -(-HOTTEST_SHARE * self.batch // TRANSACTION_MARKERS)))
+        """Transactions on the most frequent of 30 cells."""
+        return self.rate * float(self.learned["hottest"]) / 1000
 
     @property
     def in_flight(self) -> float:
@@ -85,7 +82,7 @@ class Load:
         per_unit = written.usd / written.quantity
         # What is written besides statistics does not depend on the batch.
         other = max(0.0, written.quantity - 1e6 * self.terms["profile_units"])
-        units = 1e6 * self.learned["write units"] + other
+        units = 1e6 * self.learned["write_units"] + other
         puts = bill["S3: PUTs"]
         objects = self.objects_a_day / DAY_S / self.rate * 1e6
         return float(fixed + units * per_unit + objects * puts.usd / puts.quantity)

@@ -41,7 +41,7 @@ class Request:
 
 @frozen
 class Reply:
-    """What goes back, and what the one log line and EMF record of the request say about it."""
+    """What goes back, and what the one record of the request says about it."""
 
     status: int
     text: str

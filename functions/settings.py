@@ -31,12 +31,15 @@ class SettingsError(RuntimeError):
 
 @frozen
 class RouteSettings:
+    """`state_copy_limit_ms`: age at which the signed copy of a route state serves no more."""
+
     state_table: str
     ledger_table: str
     state_bucket: str
     records_queue_url: str
     signing_secret_arn: str
     state_max_age_ms: int
+    state_copy_limit_ms: int
 
 
 @frozen

@@ -19,7 +19,7 @@ from policy_lang.testing import Evidence, PolicyTest
 
 __all__ = ["Rehearsed", "rehearse", "snapshot_of_evidence"]
 
-_FIGURES = {name: Estimate.__match_args__.index(name) for name in ("latency_p95_ms", "ttft_p95_ms")}
+_FIGURES = {name: Estimate._fields.index(name) for name in ("latency_p95_ms", "ttft_p95_ms")}
 
 
 @frozen

@@ -15,6 +15,7 @@ from policy_lang.ir import Policy, Route
 from policy_lang.vocabulary import OUTCOMES
 
 __all__ = [
+    "INLINE",
     "REQUESTS",
     "Account",
     "Allowance",
@@ -38,8 +39,8 @@ _UNITS = {sign: unit for unit, sign in _SIGNS.items()}
 
 
 class Account(NamedTuple):
-    """scope: that of a budget, `explore` (name: policy and route, `acme/support/labelling`) or `requests`. name is None
-    for the tenant as a whole.
+    """scope: that of a budget, `explore` (name: policy and route, `acme/support/labelling`), `inline` or `requests`.
+    name is None for the tenant as a whole.
     """
 
     scope: str
@@ -78,6 +79,10 @@ class Allowance(NamedTuple):
 
 #: What a tenant may ask in a minute.
 REQUESTS = Account("requests", None, "requests", "minute")
+
+
+#: What the calls of a tenant's inline policies cost in a day, all of them together.
+INLINE = Account("inline", None, "nanodollars", "day")
 
 
 def exploration(policy: str, route: str) -> Account:

@@ -46,9 +46,9 @@ def propensities(options: Sequence[Option], order: Sequence[Option], pick: Optio
     `order` is the options as they would rank were every one of them proven.
     """
     explore = route.explore
-    if explore is None or explore.rate_ppm == 0 or len(options) == 1:
-        return {option.arm: PPM if option is pick else 0 for option in options}
     others = [option for option in options if option is not pick]
+    if explore is None or not others:
+        return {option.arm: PPM if option is pick else 0 for option in options}
     gains = _gains(others, order, pick, route)
     cap = _cap(explore, pick, route, gains)
     support = min(cap, SUPPORT_PPM)

@@ -39,7 +39,7 @@ OPENING_PPM = 500_000
 LEAST_FAULTS = 5
 #: Where the route says `open breaker`, one fault is enough, if that is not a rare one among many calls.
 STRICT_PPM = 100_000
-#: Twice as long after every probe that failed. Envoy begins at 30 s and ends at 300 s; a look comes once a minute.
+#: Twice as long after every probe that failed. Envoy begins at 30 s and ends at 300 s; looks come every 15 to 60 s.
 SHORTEST_COOL_DOWN_MS = 60_000
 LONGEST_COOL_DOWN_MS = 16 * 60_000
 #: Share of calls that may serve an arm that is half open, and good outcomes that close it.
@@ -152,8 +152,8 @@ def _numbers(counts: Counts) -> tuple[int, int, int]:
 
 
 def _recent(before: Counts, new: Counts, elapsed_ms: int) -> Counts:
-    """The newest calls: all of this look's, and of the older ones, in proportion, what is left of the window or fills up
-    to twenty calls.
+    """The newest calls: all of this look's, and of the older ones, in proportion, what is left of the window, or more
+    where that does not come to twenty calls.
     """
     if before.calls == 0:
         return new

@@ -12,10 +12,13 @@ from policy_engine.costs import expected_usage
 from policy_engine.explanation import (
     Status,
     Step,
+    Told,
     baseline_json,
     candidates_json,
-    decision_row,
+    nobody_json,
     served_cost,
+    served_json,
+    told,
     told_json,
 )
 from policy_engine.outlook import Outlook, in_batch, join
@@ -24,7 +27,6 @@ from policy_engine.selection import Option
 from policy_engine.snapshot import Known, Snapshot
 from policy_engine.table import Survey, Table
 from policy_engine.token import TokenArm, priced_arm
-from policy_lang.canonical import canonical_text
 from policy_lang.ir import PPM
 
 __all__ = ["Cell", "Course", "cell_of"]
@@ -48,12 +50,16 @@ class Cell:
     courses: dict[str, Course] = field(default_factory=dict)
 
     @cached_property
+    def told(self) -> list[Told]:
+        return told(self.survey, self.outlook, self.breakers)
+
+    @cached_property
     def candidates_json(self) -> str:
-        return candidates_json(self.survey, self.outlook, self.known, self.breakers)
+        return candidates_json(self.told, self.known)
 
     @cached_property
     def reply_json(self) -> str:
-        return told_json(self.survey, self.outlook, self.breakers)
+        return told_json(self.told)
 
     @cached_property
     def baseline_json(self) -> str:
@@ -89,16 +95,9 @@ class Course:
     @cached_property
     def decision_json(self) -> str:
         """The result part of a receipt and reply."""
-        row = decision_row(
-            self.survey,
-            self.status,
-            self.outlook,
-            self.option,
-            self.steps,
-            explored=self.explored,
-            propensity_ppm=self.propensity_ppm,
-        )
-        return canonical_text(row)
+        if self.outlook is None or self.option is None:
+            return nobody_json(self.survey, self.status)
+        return served_json(self.survey, self.outlook, self.option, self.steps, self.explored, self.propensity_ppm)
 
     @cached_property
     def tokens(self) -> int:

@@ -33,9 +33,9 @@ class Usage(NamedTuple):
 
 def expected_usage(envelope: Envelope, estimate: Estimate) -> Usage:
     """What was learned of the arm in this cell, or the typical size of the shape's buckets plus its tool schemas."""
-    if estimate.tokens_in is not None and estimate.tokens_out is not None:
-        read, write = estimate.tokens_cached_read or 0, estimate.tokens_cached_write or 0
-        return Usage(estimate.tokens_in, estimate.tokens_out, read, write)
+    prompt, output = estimate.tokens_in, estimate.tokens_out
+    if prompt is not None and output is not None:
+        return Usage(prompt, output, estimate.tokens_cached_read or 0, estimate.tokens_cached_write or 0)
     prompt, output = typical_tokens(envelope)
     return Usage(prompt + TOKENS_PER_TOOL * _TYPICAL_TOOLS[envelope.tools_used], output)
 

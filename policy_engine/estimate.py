@@ -6,8 +6,7 @@ Everything is integers (milli-outcomes, ppm, tokens, ms), so an estimate is the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from policy_engine.statistics import Sums
 from policy_lang.frozen import frozen
@@ -34,6 +33,8 @@ PRIOR_WEIGHT_MILLI = 4 * MILLI
 PRIOR_MEAN_PPM = 700_000
 #: Pseudo-calls with the parent's mean tokens in a cell's own mean.
 _TOKEN_CALLS = 3
+#: What outcomes without a rating say of quality where there are ratings: so many of them at most.
+_UNRATED_MILLI = 20 * MILLI
 _FLOOR_PPM, _CEILING_PPM = 5_000, 995_000
 
 
@@ -41,20 +42,19 @@ class EstimateError(ValueError):
     """A stored estimate holds numbers that none can have."""
 
 
-@frozen
-class Estimate:
-    """What is believed of one arm in one cell.
+class Estimate(NamedTuple):
+    """What is believed of one arm in one cell; a tuple, because every snapshot makes one for each and compares them.
 
     alpha, beta: Beta posterior of success in milli-outcomes, parents included. n_milli: decayed own outcomes. count,
     wins: raw own outcomes and successes ever. quality_ppm: posterior mean of quality (success where none is reported).
     tokens: means per call, cached ones among the input, None while unseen. latency and ttft: p95 in ms, None while
-    unseen.
+    unseen. quality_milli: outcomes that the mean of quality is worth, None where it is those of success.
     """
 
     alpha_milli: int
     beta_milli: int
     n_milli: int
-    count: int
+    count: int  # type: ignore[assignment]  # nobody counts in an estimate
     quality_ppm: int
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -63,6 +63,7 @@ class Estimate:
     wins: int = 0
     tokens_cached_read: int | None = None
     tokens_cached_write: int | None = None
+    quality_milli: int | None = None
 
     @property
     def success_ppm(self) -> int:
@@ -71,7 +72,7 @@ class Estimate:
 
     @property
     def strength_milli(self) -> int:
-        """Outcomes the posterior is worth."""
+        """Outcomes the posterior of success is worth."""
         return self.alpha_milli + self.beta_milli
 
 
@@ -103,11 +104,12 @@ class Evidence:
 
 @frozen
 class Belief:
-    """Posterior mean of success and quality, worth `weight_milli` outcomes."""
+    """Posterior means of success and quality, worth `weight_milli` outcomes; quality `quality_milli` if not None."""
 
     success_ppm: int
     quality_ppm: int
     weight_milli: int
+    quality_milli: int | None = None
 
     def moved(self, ppm: int) -> Belief:
         """The same belief `ppm` higher, kept inside (0, 1)."""
@@ -132,17 +134,21 @@ def evidence_of(sums: Sums, now_weight: int) -> Evidence:
 
 
 def updated(evidence: Evidence, parent: Belief, most_milli: int) -> Belief:
-    """`parent`, lending at most `most_milli` pseudo-outcomes, after `evidence` (Beta-Bernoulli with a capped prior)."""
+    """`parent`, lending at most `most_milli` pseudo-outcomes, after `evidence` (Beta-Bernoulli with a capped prior).
+
+    An outcome without a rating counts as one of its success. Where there are ratings such outcomes stand back: a few
+    of their number speak, so that the first rating does not outweigh hundreds of successes, and hundreds of successes
+    do not outweigh the ratings.
+    """
     lent = min(most_milli, parent.weight_milli)
     weight = evidence.n_milli + lent
     success = (evidence.s_milli * PPM + parent.success_ppm * lent) // weight
-    if evidence.q_milli:
-        quality = (evidence.q_sum + parent.quality_ppm * lent) // (evidence.q_milli + lent)
-    elif evidence.n_milli:
-        quality = (evidence.s_milli * PPM + parent.quality_ppm * lent) // weight
-    else:
-        quality = parent.quality_ppm
-    return Belief(min(PPM, success), min(PPM, quality), weight)
+    unrated = max(0, evidence.n_milli - evidence.q_milli)
+    heard = min(unrated, _UNRATED_MILLI) if evidence.q_milli else unrated
+    successes = evidence.s_milli * heard // max(1, evidence.n_milli)
+    worth = evidence.q_milli + heard + lent
+    quality = (evidence.q_sum + successes * PPM + parent.quality_ppm * lent) // worth
+    return Belief(min(PPM, success), min(PPM, quality), weight, None if worth == weight else worth)
 
 
 def estimated(
@@ -171,17 +177,18 @@ def estimated(
         wins=own.get("w", 0),
         tokens_cached_read=cached_read,
         tokens_cached_write=cached_write,
+        quality_milli=belief.quality_milli,
     )
 
 
 def estimate_row(estimate: Estimate) -> list[int | None]:
     """An estimate as the array of its fields, in field order."""
-    return list(_FIELDS(estimate))
+    return list(estimate)
 
 
 def estimate_json(estimate: Estimate) -> str:
     """The canonical JSON of `estimate_row`, in a third of the encoder's time."""
-    return (_ROW % _FIELDS(estimate)).replace("None", "null")
+    return (_ROW % estimate).replace("None", "null")
 
 
 def estimate_from_row(row: list[Any]) -> Estimate:
@@ -195,8 +202,7 @@ def estimate_from_row(row: list[Any]) -> Estimate:
 
 
 _TOO_LARGE = 10**15
-_FIELDS = attrgetter(*Estimate.__match_args__)
-_ROW = f"[{','.join(['%s'] * len(Estimate.__match_args__))}]"
+_ROW = f"[{','.join(['%s'] * len(Estimate._fields))}]"
 
 
 def _inside(ppm: int) -> int:
@@ -220,7 +226,8 @@ def _first_p95(sources: tuple[Mapping[str, int], ...], prefix: str) -> int | Non
 
 def _p95(sums: Mapping[str, int], prefix: str) -> int | None:
     """95th percentile from log2 buckets, linear inside the bucket that holds it."""
-    buckets = sorted((int(name[1:]), value) for name, value in sums.items() if name[0] == prefix and name[1:].isdigit())
+    named = ((name[1:], value) for name, value in sums.items() if name[0] == prefix)
+    buckets = sorted((int(bits), value) for bits, value in named if bits.isdecimal())
     total = sum(value for _, value in buckets)
     if total <= 0:
         return None

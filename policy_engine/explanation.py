@@ -5,8 +5,8 @@ The rows are put together from parts in key order; a test holds that a receipt i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from policy_engine.candidates import Candidate
 from policy_engine.estimate import estimate_json
@@ -14,10 +14,22 @@ from policy_engine.outlook import Outlook, in_batch
 from policy_engine.selection import Option
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
+from policy_lang.canonical import canonical_text, quoted
 from policy_lang.fingerprint import ir_document
 from policy_lang.ir import PPM, Route
 
-__all__ = ["Status", "Step", "baseline_json", "candidates_json", "decision_row", "served_cost", "told_json"]
+__all__ = [
+    "Status",
+    "Step",
+    "Told",
+    "baseline_json",
+    "candidates_json",
+    "nobody_json",
+    "served_cost",
+    "served_json",
+    "told",
+    "told_json",
+]
 
 Status = Literal["served", "no_candidates", "denied"]
 
@@ -32,47 +44,45 @@ class Step(NamedTuple):
     floor: str
 
 
-def candidates_json(
-    survey: Survey, outlook: Outlook | None, known: Mapping[str, Known], breakers: frozenset[str]
-) -> str:
-    """The candidates as canonical JSON for a receipt: one row each with its catalog row and estimate as used, its fate,
-    odds and failing rules.
+#: A candidate's row for a caller, cut where a receipt says more: arm and catalog row, then four pieces of text.
+Told = tuple[str, str, str, str, str, str]
+
+
+def told(survey: Survey, outlook: Outlook | None, breakers: frozenset[str]) -> list[Told]:
+    """Each candidate with its fate, odds and failing rules.
 
     fate: barred (outside the gates), filtered (by the route's `where`), breaker_open, too_dear (above the cost a guard
     allows), reserve (fallback lists only) or eligible. `floor` and `confidence_ppm` stand where floors were weighed.
     """
-    rows = []
-    for candidate, head, fate, odds, reasons in _told(survey, outlook, breakers):
-        estimate, outcomes, _ = known[candidate.model.arm]
-        rows.append(
-            f'{head},"estimate":{estimate_json(estimate)}{fate},"model":{candidate.model_json}{odds}'
-            f',"outcomes":{outcomes}{reasons}'
-        )
-    return f"[{','.join(rows)}]"
-
-
-def told_json(survey: Survey, outlook: Outlook | None, breakers: frozenset[str]) -> str:
-    """The same rows for a caller, without catalog rows and estimates."""
-    rows = [f"{head}{fate}{odds}{reasons}" for _, head, fate, odds, reasons in _told(survey, outlook, breakers)]
-    return f"[{','.join(rows)}]"
-
-
-def _told(
-    survey: Survey, outlook: Outlook | None, breakers: frozenset[str]
-) -> Iterator[tuple[Candidate, str, str, str, str]]:
-    """Each candidate's row, cut where a receipt says more than a reply."""
     odds = dict(outlook.odds) if outlook else {}
     options = outlook.options if outlook else {}
+    found = []
     for candidate in survey.candidates:
         arm = candidate.model.arm
-        weighed = floor = ""
-        if (option := options.get(arm)) is not None:
-            weighed = f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
-            floor = f',"floor":"{option.state}"'
-        fate = f',"fate":"{_fate(candidate, breakers, option is None)}"{floor}'
+        option = options.get(arm)
+        head, fate = f'{{"arm":"{arm}"', f',"fate":"{_fate(candidate, breakers, option is None)}"'
+        if option is not None:
+            head += f',"confidence_ppm":{option.confidence_ppm},"cost_nanodollars":{option.cost_nanodollars}'
+            fate += f',"floor":"{option.state}"'
         reasons = ",".join([reason.json for reason in candidate.reasons]) if candidate.reasons else ""
         drawn = f',"odds_ppm":{odds.get(arm, 0)}'
-        yield candidate, f'{{"arm":"{arm}"{weighed}', fate, drawn, f',"reasons":[{reasons}]}}'
+        found.append((arm, candidate.model_json, head, fate, drawn, f',"reasons":[{reasons}]}}'))
+    return found
+
+
+def candidates_json(rows: Sequence[Told], known: Mapping[str, Known]) -> str:
+    """The candidates as canonical JSON for a receipt, each with its catalog row and estimate as used."""
+    found = []
+    for arm, model, head, fate, odds, reasons in rows:
+        estimate, outcomes, _ = known[arm]
+        row = estimate_json(estimate)
+        found.append(f'{head},"estimate":{row}{fate},"model":{model}{odds},"outcomes":{outcomes}{reasons}')
+    return f"[{','.join(found)}]"
+
+
+def told_json(rows: Sequence[Told]) -> str:
+    """The same rows for a caller, without catalog rows and estimates."""
+    return f"[{','.join([head + fate + odds + reasons for _, _, head, fate, odds, reasons in rows])}]"
 
 
 def baseline_json(outlook: Outlook | None, known: Mapping[str, Known]) -> str:
@@ -83,42 +93,38 @@ def baseline_json(outlook: Outlook | None, known: Mapping[str, Known]) -> str:
     return f'{{"arm":"{arm}","estimate":{estimate_json(known[arm].estimate)},"model":{outlook.baseline.model_json}}}'
 
 
-def decision_row(
-    survey: Survey,
-    status: Status,
-    outlook: Outlook | None = None,
-    option: Option | None = None,
-    steps: Sequence[Step] = (),
-    *,
-    explored: bool = False,
-    propensity_ppm: int = PPM,
-) -> dict[str, Any]:
-    """The result part of a receipt and reply; absent fields are left out where nothing may serve."""
-    row: dict[str, Any] = {
-        "cluster": survey.cluster,
-        "explored": explored,
-        "propensity_ppm": propensity_ppm,
-        "route": survey.route.name,
-        "status": status,
-    }
-    if survey.line is not None:
-        row["route_line"] = survey.line
-    if outlook is None or option is None:
-        return row
-    baseline = {"arm": outlook.baseline.model.arm, "cost_nanodollars": outlook.baseline_cost_nanodollars}
-    model = option.candidate.model
-    row |= {"arm": model.arm, "model": model.name, "provider": model.provider, "baseline": baseline}
-    row |= {
-        "confidence_ppm": option.confidence_ppm,
-        "expected_cost_nanodollars": served_cost(outlook, option, steps[0].role),
-    }
-    row |= {"floor": option.state, "tier": option.candidate.tier, "stream": _streams(survey)}
-    row["plan"] = [
-        {"arm": s.arm, "floor": s.floor, "model": s.model, "provider": s.provider, "role": s.role} for s in steps
-    ]
-    if in_batch(survey):
-        row["batch"] = True
-    return row | _orders(survey.route) | _weighings(outlook)
+def nobody_json(survey: Survey, status: Status) -> str:
+    """The result part of a receipt and reply where nobody serves."""
+    row = {"cluster": survey.cluster, "explored": False, "propensity_ppm": PPM, "route": survey.route.name}
+    line = {} if survey.line is None else {"route_line": survey.line}
+    return canonical_text({**row, **line, "status": status})
+
+
+def served_json(
+    survey: Survey, outlook: Outlook, option: Option, steps: Sequence[Step], explored: bool, propensity_ppm: int
+) -> str:
+    """The result part of a receipt and reply where `option` serves."""
+    route, model, tier = survey.route, option.candidate.model, option.candidate.tier
+    baseline, dearest = outlook.baseline.model.arm, outlook.baseline_cost_nanodollars
+    plan = ",".join([_step_json(step) for step in steps])
+    line = "" if survey.line is None else f',"route_line":{survey.line}'
+    batch = ',"batch":true' if in_batch(survey) else ""
+    wait = "" if route.timeout_ms is None else f',"timeout_ms":{route.timeout_ms}'
+    return (
+        f'{{"arm":"{model.arm}","baseline":{{"arm":"{baseline}","cost_nanodollars":{dearest}}}{batch}'
+        f'{_cascade(outlook)},"cluster":"{survey.cluster}","confidence_ppm":{option.confidence_ppm}'
+        f',"expected_cost_nanodollars":{served_cost(outlook, option, steps[0].role)}'
+        f',"explored":{"true" if explored else "false"},"floor":"{option.state}","model":{quoted(model.name)}'
+        f'{_orders(route)}{_pin(outlook)},"plan":[{plan}],"propensity_ppm":{propensity_ppm}'
+        f',"provider":{quoted(model.provider)},"route":"{route.name}"{line},"status":"served"'
+        f',"stream":{"true" if _streams(survey) else "false"},"tier":{quoted(tier) if tier else "null"}{wait}}}'
+    )
+
+
+def _step_json(step: Step) -> str:
+    arm, provider, model, role, floor = step
+    names = f'"model":{quoted(model)},"provider":{quoted(provider)}'
+    return f'{{"arm":"{arm}","floor":"{floor}",{names},"role":"{role}"}}'
 
 
 def served_cost(outlook: Outlook, option: Option, role: str) -> int:
@@ -136,38 +142,39 @@ def _streams(survey: Survey) -> bool:
     return shape.time_sensitive and shape.estimated_tokens != "tiny" and shape.structure_type not in ("json", "list")
 
 
-def _orders(route: Route) -> dict[str, Any]:
-    """What the caller is told to do with any arm of the plan: parameters, time-out, what follows which outcome."""
-    found: dict[str, Any] = {}
-    if route.parameters:
-        found["parameters"] = ir_document(route.parameters)
+def _orders(route: Route) -> str:
+    """What the caller is told to do with any arm of the plan: what follows which outcome, and parameters."""
+    found = ""
     if route.failures:
-        orders = (ir_document(order) for order in route.failures)
-        found["on"] = {order.pop("outcome"): {"then": "next", **order} for order in orders}
-    if route.timeout_ms is not None:
-        found["timeout_ms"] = route.timeout_ms
+        orders = [ir_document(order) for order in route.failures]
+        found = f',"on":{canonical_text({order.pop("outcome"): {"then": "next", **order} for order in orders})}'
+    if route.parameters:
+        found += f',"parameters":{canonical_text(ir_document(route.parameters))}'
     return found
 
 
-def _weighings(outlook: Outlook) -> dict[str, Any]:
-    """What was weighed beside the arms: whether cascading pays, whether the session stays."""
-    found: dict[str, Any] = {}
-    if (cascade := outlook.cascade) is not None:
-        found["cascade"] = {
-            "break_even_ppm": cascade.break_even_ppm,
-            "cost_nanodollars": cascade.cost_nanodollars,
-            "direct_nanodollars": cascade.direct_nanodollars,
-            "escalate": ir_document(cascade.checks),
-            "pays": cascade.pays,
-            "steps": [option.arm for option in cascade.steps],
-        }
-    if (pin := outlook.pin) is not None:
-        found["pin"] = {
-            "gain_nanodollars": pin.gain_nanodollars,
-            "kept": pin.kept,
-            "switch_cost_nanodollars": pin.switch_cost_nanodollars,
-        }
-    return found
+def _cascade(outlook: Outlook) -> str:
+    """Whether cascading pays, where it was weighed."""
+    if (cascade := outlook.cascade) is None:
+        return ""
+    weighed = {
+        "break_even_ppm": cascade.break_even_ppm,
+        "cost_nanodollars": cascade.cost_nanodollars,
+        "direct_nanodollars": cascade.direct_nanodollars,
+        "escalate": ir_document(cascade.checks),
+        "pays": cascade.pays,
+        "steps": [option.arm for option in cascade.steps],
+    }
+    return f',"cascade":{canonical_text(weighed)}'
+
+
+def _pin(outlook: Outlook) -> str:
+    """Whether the session stays, where it was weighed."""
+    if (pin := outlook.pin) is None:
+        return ""
+    kept = "true" if pin.kept else "false"
+    gain, switch = pin.gain_nanodollars, pin.switch_cost_nanodollars
+    return f',"pin":{{"gain_nanodollars":{gain},"kept":{kept},"switch_cost_nanodollars":{switch}}}'
 
 
 def _fate(candidate: Candidate, breakers: frozenset[str], left_out: bool) -> str:

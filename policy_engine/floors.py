@@ -64,8 +64,9 @@ def _shortfall(alpha: int, beta: int, floor_ppm: int) -> int:
 
 def _posterior(floor: Floor, estimate: Estimate) -> tuple[int, int]:
     """Beta parameters of the floor's metric, milli-outcomes."""
-    alpha, beta = estimate.alpha_milli, estimate.beta_milli
-    return _of_quality(estimate.quality_ppm, alpha + beta) if floor.metric == "quality" else (alpha, beta)
+    if floor.metric != "quality":
+        return estimate.alpha_milli, estimate.beta_milli
+    return _of_quality(estimate.quality_ppm, estimate.quality_milli or estimate.strength_milli)
 
 
 def _of_quality(mean_ppm: int, strength: int) -> tuple[int, int]:

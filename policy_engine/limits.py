@@ -1,4 +1,4 @@
-"""What one tenant may take of a deployment: requests a minute, published names, learning cells."""
+"""What one tenant may take of a deployment: requests, money of inline policies, published names, learning cells."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ _MOST = 10**12
 
 @frozen
 class Limits:
-    """requests_per_minute: None is as many as the account's concurrency lets through. policies: names published.
+    """requests_per_minute: None is as many as the account's concurrency lets through. inline_dollars_per_day: what
+    policies that come with calls may spend together; None leaves that to the guards. policies: names published.
 
     cells: shapes that statistics are kept of one by one; further ones share the cell of their task. A shape has an item
     for each arm tried in it.
     """
 
     requests_per_minute: int | None = None
+    inline_dollars_per_day: int | None = None
     policies: int = 100
     cells: int = 5_000
 

@@ -14,7 +14,7 @@ from policy_engine.cascade import CascadePlan, lay_out
 from policy_engine.costs import call_cost, expected_usage
 from policy_engine.floors import floor_state
 from policy_engine.pins import PinVerdict, weigh_pin
-from policy_engine.selection import Option, ranked, strongest
+from policy_engine.selection import Option, by_cost, ranked, strongest
 from policy_engine.snapshot import Known
 from policy_engine.table import Survey
 from policy_lang.ir import PPM, Route
@@ -70,7 +70,7 @@ def join(
     if stays is not None and stays.kept:
         pick, role = options[pin or ""], "pinned"
     odds = _odds(order, pick, route) if exploring and pin is None else {pick.arm: PPM}
-    baseline = survey.baseline or max(options.values(), key=lambda o: (o.cost_nanodollars, o.arm)).candidate
+    baseline = survey.baseline or max(options.values(), key=by_cost).candidate
     usual = expected_usage(survey.envelope, known[baseline.model.arm].estimate)
     return Outlook(
         options=options,
@@ -87,17 +87,18 @@ def join(
 
 def _options(survey: Survey, known: Mapping[str, Known], breakers: frozenset[str]) -> dict[str, Option]:
     """Every arm within the gates whose breaker is closed and, under a guard, whose cost it allows; by arm id."""
-    floors, cap, batch = survey.route.floors, survey.cost_cap, in_batch(survey)
+    floors, cap, batch, shape = survey.route.floors, survey.cost_cap, in_batch(survey), survey.envelope
     found = {}
     for candidate in survey.reachable:
-        arm = candidate.model.arm
+        model = candidate.model
+        arm = model.arm
         if arm in breakers:
             continue
         estimate, outcomes, _ = known[arm]
-        cost = call_cost(candidate.model, expected_usage(survey.envelope, estimate), batch=batch)
+        cost = call_cost(model, expected_usage(shape, estimate), batch=batch)
         if cap is None or cost <= cap:
             state, confidence = floor_state(floors, estimate)
-            found[arm] = Option(candidate, estimate, cost, state, confidence, outcomes)
+            found[arm] = Option(arm, candidate, estimate, cost, state, confidence, outcomes)
     return found
 
 

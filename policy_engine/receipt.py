@@ -12,10 +12,11 @@ from typing import Any
 
 from policy_engine.accounts import exploration_name
 from policy_engine.decision import ENGINE, Circumstances, Decision
+from policy_engine.pins import Pin
 from policy_engine.snapshot import Snapshot
 from policy_engine.token import SigningKeys, TokenError, sign, signed_payload
 from policy_engine.wire import RouteRequest
-from policy_lang.canonical import canonical, canonical_text
+from policy_lang.canonical import canonical, canonical_text, quoted
 from policy_lang.ir import PPM
 
 __all__ = [
@@ -46,14 +47,6 @@ class ReceiptError(ValueError):
 
 def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) -> str:
     """Canonical JSON of the receipt."""
-    money = exploration_name(decision.policy, decision.route)
-    learned: dict[str, Any] = {
-        "day": snapshot.day,
-        "made_ms": snapshot.made_ms,
-        "spent_nanodollars": snapshot.spent_nanodollars.get(money, 0),
-    }
-    if snapshot.left_out:
-        learned["left_out"] = snapshot.left_out
     return (
         f'{{"baseline":{decision.cell.baseline_json}'
         f',"budget":{canonical_text(decision.budget.document())}'
@@ -64,8 +57,8 @@ def receipt_body(request: RouteRequest, decision: Decision, snapshot: Snapshot) 
         f',"fingerprints":{_fingerprints(decision)}'
         f',"format":{RECEIPT_FORMAT}{_mode(decision)}{_probing(decision)}'
         f',"request":{canonical_text(request.document())}'
-        f',"snapshot":{canonical_text(learned)}'
-        f',"tenant":{canonical_text(decision.circumstances.tenant)}{_warnings(decision)}}}'
+        f',"snapshot":{_learned(snapshot, decision)}'
+        f',"tenant":{quoted(decision.circumstances.tenant)}{_warnings(decision)}}}'
     )
 
 
@@ -127,20 +120,25 @@ def reply(decision: Decision, token: str, pin: str | None = None) -> str:
 
 
 def _circumstances(now: Circumstances) -> str:
-    found: dict[str, Any] = {
-        "breakers": sorted(now.breakers),
-        "budgets": [reading.row() for reading in now.budgets],
-        "decision_id": now.decision_id,
-        "degraded": now.degraded,
-        "lane": now.lane.document(),
-        "now_ms": now.now_ms,
-        "state_age_ms": now.state_age_ms,
-    }
-    if now.half_open:
-        found["half_open"] = sorted(now.half_open)
-    if now.pin is not None:
-        found["pin"] = [now.pin.session, now.pin.route, now.pin.arm, now.pin.until_ms]
-    return canonical_text(found)
+    breakers = canonical_text(sorted(now.breakers)) if now.breakers else "[]"
+    budgets = canonical_text([reading.row() for reading in now.budgets]) if now.budgets else "[]"
+    half_open = f',"half_open":{canonical_text(sorted(now.half_open))}' if now.half_open else ""
+    pin = f',"pin":{canonical_text(_pin_row(now.pin))}' if now.pin is not None else ""
+    return (
+        f'{{"breakers":{breakers},"budgets":{budgets},"decision_id":"{now.decision_id}"'
+        f',"degraded":{"true" if now.degraded else "false"}{half_open},"lane":{canonical_text(now.lane.document())}'
+        f',"now_ms":{now.now_ms}{pin},"state_age_ms":{now.state_age_ms}}}'
+    )
+
+
+def _pin_row(pin: Pin) -> list[str | int]:
+    return [pin.session, pin.route, pin.arm, pin.until_ms]
+
+
+def _learned(snapshot: Snapshot, decision: Decision) -> str:
+    left_out = f',"left_out":{canonical_text(snapshot.left_out)}' if snapshot.left_out else ""
+    spent = snapshot.spent_nanodollars.get(exploration_name(decision.policy, decision.route), 0)
+    return f'{{"day":{snapshot.day}{left_out},"made_ms":{snapshot.made_ms},"spent_nanodollars":{spent}}}'
 
 
 def _fingerprints(decision: Decision) -> str:

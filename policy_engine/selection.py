@@ -15,7 +15,7 @@ from policy_engine.floors import FloorState
 from policy_engine.snapshot import Estimate
 from policy_lang.ir import PPM, PickTerm
 
-__all__ = ["Option", "ranked", "strongest", "utility_ppm"]
+__all__ = ["Option", "by_cost", "ranked", "strongest", "utility_ppm"]
 
 _UNSEEN = 1 << 50
 
@@ -28,16 +28,13 @@ class Option:
     cost: expected, nano-dollars; outcomes: the tenant's, raw. One object an arm and cell, compared by identity.
     """
 
+    arm: str
     candidate: Candidate
     estimate: Estimate
     cost_nanodollars: int
     state: FloorState
     confidence_ppm: int
     outcomes: int
-
-    @property
-    def arm(self) -> str:
-        return self.candidate.model.arm
 
     @property
     def stands(self) -> bool:
@@ -47,8 +44,10 @@ class Option:
 
 def ranked(options: Sequence[Option], terms: tuple[PickTerm, ...]) -> list[Option]:
     """`options` best first: the winner under `terms`, then the winner of the rest, and so on."""
+    rest = sorted(options, key=by_cost)
+    if terms == _CHEAPEST:
+        return rest
     keys = [_key(term) for term in terms]
-    rest = sorted(options, key=lambda option: (option.cost_nanodollars, option.arm))
     if not any(term.within_ppm for term in terms):
         for key in reversed(keys):
             rest.sort(key=key)
@@ -60,6 +59,11 @@ def ranked(options: Sequence[Option], terms: tuple[PickTerm, ...]) -> list[Optio
         order.append(winner)
         rest.remove(winner)
     return order
+
+
+#: Lower expected cost, then arm id: what every tie falls to.
+by_cost: Callable[[Option], tuple[int, str]] = attrgetter("cost_nanodollars", "arm")
+_CHEAPEST = (PickTerm("cheapest"),)
 
 
 def strongest(options: Sequence[Option]) -> Option:

@@ -93,7 +93,7 @@ class Snapshot:
         usual = cell.get(STRANGER)
         if usual is None or usual.tokens_in is None:
             return above
-        return replace(above, tokens_in=usual.tokens_in, tokens_out=usual.tokens_out)
+        return above._replace(tokens_in=usual.tokens_in, tokens_out=usual.tokens_out)
 
     def known(self, cluster: str, task: str, arms: Iterable[str]) -> dict[str, Known]:
         """All that a decision in a cell asks of the snapshot about `arms`."""

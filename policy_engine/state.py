@@ -22,6 +22,7 @@ from policy_engine.breakers import Breaker, Counts, Pulse, advanced, totals
 from policy_engine.estimate import Belief
 from policy_engine.limits import DEFAULT_LIMITS, Limits, limits_document, limits_from_document
 from policy_engine.pacing import advanced_paces
+from policy_engine.packing import WIDEST, packing_for
 from policy_engine.snapshot import EMPTY, Snapshot, build_snapshot, snapshot_document, snapshot_from_document
 from policy_engine.statistics import CellRow
 from policy_engine.stop_loss import compared
@@ -77,8 +78,8 @@ class RouteState:
     `paces`: by how much a dollar of a budget counts for more than itself (ppm), as of `paced_ms`.
 
     `breakers` of arms that are open or half open, `pulses` the counters they were judged by. `stopped`: when each
-    canary lane was stopped for its losses, by the lane's key. `version` counts revisions from 1; 0 is the state of a
-    tenant that never published anything.
+    canary lane was stopped for its losses, by the lane's key. `packing`: of new decision ids (`packing.py`). `version`
+    counts revisions from 1; 0 is the state of a tenant that never published anything.
     """
 
     tenant: str
@@ -94,6 +95,7 @@ class RouteState:
     limits: Limits = DEFAULT_LIMITS
     paces: Mapping[str, int] = field(default_factory=dict)
     paced_ms: int = 0
+    packing: int = WIDEST
 
 
 def with_policy(state: RouteState, fingerprint: str, published: PublishedPolicy) -> RouteState:
@@ -153,9 +155,9 @@ def with_statistics(
     spent_nanodollars: Mapping[str, int],
     shared: Mapping[str, Belief] | None = None,
 ) -> RouteState:
-    """Renew snapshot and breakers from the stored sums: what moved since the last one is noticed, what nobody has tried
-    starts from what other tenants `shared` of it, else from its catalog neighbours among the arms that the tenant's
-    policies name.
+    """Renew snapshot, breakers and packing from the stored sums: what moved since the last one is noticed, what nobody
+    has tried starts from what other tenants `shared` of it, else from its catalog neighbours among the arms that the
+    tenant's policies name.
     """
     rows = list(rows)
     catalog = state_catalog(state).models
@@ -165,7 +167,7 @@ def with_statistics(
     snapshot = build_snapshot(
         rows, now_ms, spent_nanodollars=spent_nanodollars, previous=state.snapshot, models=models, shared=shared
     )
-    return _with_breakers(with_snapshot(state, snapshot), rows, now_ms)
+    return _with_packing(_with_breakers(with_snapshot(state, snapshot), rows, now_ms), state, now_ms)
 
 
 def with_tallies(state: RouteState, tallies: Mapping[TrialLane, Tally], now_ms: int) -> RouteState:
@@ -231,6 +233,7 @@ def state_document(state: RouteState) -> dict[str, Any]:
         "limits": limits_document(state.limits),
         "paced_ms": state.paced_ms,
         "paces": dict(state.paces),
+        "packing": state.packing,
         "overlay": [model_document(model) for model in state.overlay],
         "policies": {
             fingerprint: {"ir": ir_document(published.policy), "lines": dict(published.lines)}
@@ -271,6 +274,7 @@ def state_from_document(document: Mapping[str, Any]) -> RouteState:
         limits=limits_from_document(document["limits"]),
         paces=document["paces"],
         paced_ms=document["paced_ms"],
+        packing=document["packing"],
     )
 
 
@@ -284,6 +288,14 @@ def _with_breakers(state: RouteState, rows: Iterable[CellRow], now_ms: int) -> R
     if pulses == dict(state.pulses) and breakers == dict(state.breakers):
         return state
     return replace(state, pulses=pulses, breakers=breakers)
+
+
+def _with_packing(state: RouteState, before: RouteState, now_ms: int) -> RouteState:
+    """The packing for the rate at which calls were counted since the snapshot before; where none was, it stays."""
+    counted, known = (sum(pulse.seen.calls for pulse in each.pulses.values()) for each in (state, before))
+    if counted == known:
+        return state
+    return replace(state, packing=packing_for(counted - known, now_ms - before.snapshot.made_ms))
 
 
 def _estimates(snapshot: Snapshot) -> dict[str, Any]:

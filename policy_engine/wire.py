@@ -56,6 +56,7 @@ __all__ = [
     "TelemetryBatch",
     "TelemetryRecord",
     "conflict",
+    "inline_used_up",
     "parse_alias",
     "parse_publish",
     "parse_receipts",
@@ -149,7 +150,7 @@ PUBLISH = Form("the request", {"source": Prose(), "dry_run": Truth()}, required=
 #: The body of `POST /v1/aliases/NAME`; an empty one asks where the name leads.
 ALIAS = Form(
     "the request",
-    {"shares": Shares(), "rollback": Yes(), "to": Prose()},
+    {"shares": Shares(), "rollback": Yes(), "to": Prose(), "force": Yes()},
     apart=("shares", "rollback"),
     needs=(("to", "rollback"),),
 )
@@ -249,6 +250,14 @@ def too_many(most: int, wait_ms: int) -> RequestError:
     return RequestError(429, "too_many_requests", message, retry_after_s=wait_s)
 
 
+def inline_used_up(dollars: int, wait_ms: int) -> RequestError:
+    """What answers an inline policy once its like have spent what the tenant lets them."""
+    wait_s = -(-wait_ms // 1000)
+    message = f"policies that come with calls may spend ${dollars} a day and have"
+    message += f"; ask by a published policy, or again in {wait_s} s"
+    return RequestError(429, "inline_used_up", message, retry_after_s=wait_s)
+
+
 def too_many_accounts(most: int) -> RequestError:
     """What answers an inline policy with a budget that nobody has named yet, once there are too many."""
     message = (
@@ -286,7 +295,10 @@ def parse_publish(body: bytes) -> PublishRequest:
 
 
 def parse_alias(body: bytes) -> dict[str, Any]:
-    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look."""
+    """Admit the body of `POST /v1/aliases/NAME`: `shares`, or `rollback` with or without `to`, or nothing to look.
+
+    `force` leads to versions whose asserts do not hold, too; alone it asks for nothing.
+    """
     return ALIAS.read(_parsed(body, MAX_ALIAS_BYTES))
 
 

@@ -11,7 +11,7 @@ import json
 from json import encoder
 from typing import Any, NoReturn
 
-__all__ = ["MAX_SAFE_INTEGER", "StrictJsonError", "canonical", "canonical_text", "parse_strict"]
+__all__ = ["MAX_SAFE_INTEGER", "StrictJsonError", "canonical", "canonical_text", "parse_strict", "quoted"]
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
@@ -38,6 +38,11 @@ def canonical(value: Any) -> bytes:
 def canonical_text(value: Any) -> str:
     """`canonical` before it is UTF-8."""
     return "".join(_chunks(value, 0)) if _chunks else _encoder.encode(value)
+
+
+def quoted(text: str) -> str:
+    """`canonical_text` of a string, for those who put documents together from parts."""
+    return encoder.encode_basestring(text)
 
 
 def parse_strict(text: bytes | str, *, max_bytes: int, max_depth: int = 64) -> Any:

@@ -18,7 +18,8 @@ from functions.stores.invocations import Callee
 from functions.stores.messages import MessageError, RecordLines, pack_lines, split_lines, unpack_telemetry
 from functions.stores.queues import DeadLetters, Queue
 from functions.stores.secrets import KeyRing
-from functions.stores.statistics import StatisticsStore, transactions
+from functions.stores.statistics import StatisticsStore
+from functions.stores.transactions import transactions
 from policy_engine.settlement import (
     Effect,
     Field,
@@ -109,7 +110,7 @@ class Learner:
                 messages[effect.marker].add(message)
         owners: dict[MarkerKey, str] = {}
         down: StoreError | None = None
-        for group in transactions(list(effects.values())):
+        for group in transactions(list(effects.values()), {}):
             # A table that is down is asked once: each further group would wait in vain until the function is stopped.
             if down is None:
                 try:
@@ -182,7 +183,7 @@ def _report(
     """`told`: the records whose outcome was applied. `asked`: facts of the looks that were asked for."""
     found = Counter(record_state(each, states[each.telemetry.record_id]) for each in batch.remaining())
     counts = {f"Telemetry{state.capitalize()}": found[state] for state in ("applied", "duplicate", "late", "rejected")}
-    facts: dict[str, Any] = {"messages": len(batch.settled), **counts, **asked}
+    facts: dict[str, Any] = {"messages": len(batch.settled), **asked}
     if batch.failed:
         facts["failed"] = batch.failed
         counts["MessagesFailed"] = len(batch.failed)

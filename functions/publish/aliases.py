@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.function_url import Reply, Request, json_reply
+from functions.publish.asserts import check_asserts
 from functions.stores.items import Value
 from functions.stores.keys import alias_key, policy_key
 from functions.stores.state import Revision, StateStore
 from policy_engine.aliases import Alias, AliasError, alias_of, weighted
-from policy_engine.state import PublishedPolicy, RouteState, with_alias
+from policy_engine.state import PublishedPolicy, RouteState, state_catalog, with_alias
 from policy_engine.wire import RequestError, parse_alias
 from policy_lang.frozen import frozen
 
@@ -75,8 +76,11 @@ def read_alias(state: StateStore, tenant: str, name: str) -> AliasRecord:
 
 
 def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> tuple[Reply, RouteState]:
-    """What the request asks of the alias, done, and the state after it; RequestError where it cannot be."""
+    """What the request asks of the alias, done, and the state after it; RequestError where it cannot be, or (unless it
+    is forced) where a version would be led to whose asserts no longer hold.
+    """
     wanted = parse_alias(request.body)
+    forced = wanted.pop("force", False)
     record = read_alias(store, tenant, name)
     if not record.alias:
         raise RequestError(404, "unknown_policy", f"no policy `{name}` is published")
@@ -91,10 +95,13 @@ def moved_alias(store: StateStore, tenant: str, name: str, request: Request) -> 
             raise RequestError(
                 409, "alias_moved", "somebody else moved this alias at the same time; look and ask again"
             )
+        if not forced:
+            check_asserts(published, (fingerprint for fingerprint, _ in record.alias), state_catalog(state))
         return Revision(with_alias(state, name, record.alias, published), (record.item(tenant, name),))
 
     state = store.revise(tenant, change) if wanted else store.current(tenant)
-    facts = {"tenant": tenant, "policy": name, "alias": [list(share) for share in record.alias]}
+    facts: dict[str, Any] = {"tenant": tenant, "policy": name, "alias": [list(share) for share in record.alias]}
+    facts |= {"forced": True} if forced else {}
     document = {
         "name": name,
         "alias": record.alias,

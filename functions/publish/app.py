@@ -4,7 +4,7 @@ wrong with it and store nothing. `POST /v1/aliases/<name>` moves the name alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from functions.auth import Authenticator
 from functions.function_url import Reply, Request, json_reply, refusal, serve
 from functions.publish.aliases import PREFIX as ALIASES
 from functions.publish.aliases import moved_alias, read_alias
+from functions.publish.asserts import broken_in_text
 from functions.settings import PublishSettings, load, running_in_lambda
 from functions.stores import clients
 from functions.stores.backups import Backups
@@ -27,7 +28,7 @@ from policy_engine.limits import Limits
 from policy_engine.state import RouteState, state_catalog, with_policy
 from policy_engine.wire import POLICY_NAME, RequestError, parse_publish
 from policy_lang.compiler import Compilation, compile_policy
-from policy_lang.diagnostics import as_document
+from policy_lang.diagnostics import Diagnostic, as_document
 from policy_lang.fingerprint import ir_document
 
 __all__ = ["Publisher", "handler"]
@@ -57,9 +58,10 @@ class Publisher:
         """200 with the fingerprint, or 422 with every diagnostic; publishing the same text again changes nothing."""
         wanted = parse_publish(request.body)
         state = self._state.current(tenant)
-        compiled = compile_policy(wanted.source, state_catalog(state), f"{name}.policy")
+        catalog = state_catalog(state)
+        compiled = compile_policy(wanted.source, catalog, f"{name}.policy")
         facts = {"tenant": tenant, "policy": name, names.POLICY_FINGERPRINT: compiled.fingerprint}
-        if (rejection := _rejection(compiled, name, facts)) is not None:
+        if (rejection := _rejection(compiled, broken_in_text(compiled, catalog), name, facts)) is not None:
             return rejection
         limits = self._registry.limits(tenant)
         _check_room(state, name, limits)
@@ -142,9 +144,11 @@ def _check_room(state: RouteState, name: str, limits: Limits) -> None:
         raise RequestError(409, "too_many_policies", f"{message}; use one of its names, or have the limit raised")
 
 
-def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Reply | None:
-    if compiled.policy is None:
-        found = _diagnostics(compiled)
+def _rejection(
+    compiled: Compilation, broken: Sequence[Diagnostic], name: str, facts: Mapping[str, Any]
+) -> Reply | None:
+    if compiled.policy is None or broken:
+        found = _diagnostics(compiled, broken)
         message = f"the policy has {len(found)} findings; nothing was stored"
         refused = refusal(422, "invalid_policy", message, diagnostics=found)
     elif compiled.policy.name != name:
@@ -155,8 +159,9 @@ def _rejection(compiled: Compilation, name: str, facts: Mapping[str, Any]) -> Re
     return Reply(refused.status, refused.text, {**facts, **refused.facts}, refused.counts)
 
 
-def _diagnostics(compiled: Compilation) -> list[dict[str, Any]]:
-    return [as_document(finding, compiled.filename) for finding in compiled.diagnostics]
+def _diagnostics(compiled: Compilation, further: Sequence[Diagnostic] = ()) -> list[dict[str, Any]]:
+    found = sorted((*compiled.diagnostics, *further), key=lambda finding: finding.span.start)
+    return [as_document(finding, compiled.filename) for finding in found]
 
 
 if running_in_lambda():

@@ -27,10 +27,11 @@ from functions.stores.registry import Registry
 from functions.stores.secrets import KeyRing
 from functions.stores.state import StateStore
 from policy_engine import attributes as names
-from policy_engine.breakers import standing
+from policy_engine.breakers import LONGEST_COOL_DOWN_MS, standing
 from policy_engine.budgets import BudgetReading
 from policy_engine.decision import Circumstances, Decision, decide, decision_id_for
 from policy_engine.limits import booked_cluster
+from policy_engine.packing import packed
 from policy_engine.receipt import receipt_body, reply, seal, sign_receipt
 from policy_engine.token import SigningKeys, TokenClaims, mint
 from policy_engine.wire import RequestError, RouteRequest, parse_receipts, parse_route
@@ -58,10 +59,10 @@ class RouteStores:
 class Router:
     """Answers route requests; holds caches only, so that any environment gives the same answer to the same event."""
 
-    def __init__(self, stores: RouteStores, state_max_age_ms: int) -> None:
+    def __init__(self, stores: RouteStores, state_max_age_ms: int, state_copy_limit_ms: int) -> None:
         self._stores = stores
         self._authenticator = Authenticator(stores.registry, stores.backups)
-        self._states = States(stores.state, stores.backups, state_max_age_ms)
+        self._states = States(stores.state, stores.backups, state_max_age_ms, state_copy_limit_ms)
         self._tables = Tables()
         self._meter = Meter(stores.ledger)
         self._replies = Replies(stores.ledger)
@@ -91,10 +92,13 @@ class Router:
         """A reply whose receipt is durable. Nothing is charged yet, for under a key another's may be given."""
         view = self._states.view(tenant, request.now_ms)
         keys = self._stores.keys.at(request.now_ms)
-        decision_id = _decision_id(request, tenant, wanted)
+        decision_id = packed(_decision_id(request, tenant, wanted), view.state.packing)
         assigned, budgets = self._assigned(wanted, view, decision_id, tenant, request.now_ms)
         wanted, table, lane = assigned.wanted, assigned.table, assigned.lane
         breakers, half_open = standing(view.state.breakers, table.policy.fallback, request.now_ms)
+        if view.age_ms > LONGEST_COOL_DOWN_MS:
+            # What its probes find reaches no state while the tables are down, so a half-open one would never close.
+            half_open = frozenset()
         circumstances = Circumstances(
             tenant=tenant,
             decision_id=decision_id,
@@ -171,7 +175,7 @@ def router() -> Router:
         keys=keys,
         ledger=Ledger(dynamodb, settings.ledger_table),
     )
-    return Router(stores, settings.state_max_age_ms)
+    return Router(stores, settings.state_max_age_ms, settings.state_copy_limit_ms)
 
 
 def _booked(decision: Decision, view: View) -> TokenClaims:

@@ -27,7 +27,8 @@ INLINE_ACCOUNTS = 100
 _RENEWED_AHEAD = 2
 # While the ledger is down every request would wait for it in vain; one in this many milliseconds does.
 _RETRY_MS = 2_000
-_HELD_TENANTS = 128
+# Far more than there are states at hand: a tenant that is put out of memory strands its slices until their period ends.
+_HELD_TENANTS = 4_096
 _STALE_AT_ONCE = 50
 
 

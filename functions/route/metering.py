@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from functions.route.leases import INLINE_ACCOUNTS, Leases
 from functions.route.states import View
 from functions.route.tables import Assigned
 from functions.stores.ledger import Ledger
-from policy_engine.accounts import REQUESTS, Allowance, allowances, budgeted
+from policy_engine.accounts import INLINE, REQUESTS, Allowance, allowances, budgeted
 from policy_engine.budgets import BudgetReading, judge_budgets
 from policy_engine.decision import Decision
+from policy_engine.limits import Limits
 from policy_engine.pacing import told_pace
-from policy_engine.wire import too_many, too_many_accounts
+from policy_engine.wire import inline_used_up, too_many, too_many_accounts
 
 __all__ = ["Meter", "strained"]
+
+_NANODOLLARS = 1_000_000_000
 
 
 class Meter:
@@ -27,26 +31,23 @@ class Meter:
         self, assigned: Assigned, view: View, tenant: str, now_ms: int, *, counted: bool = False
     ) -> tuple[BudgetReading, ...]:
         """What the accounts that cover a request have used; RequestError 429 where the tenant has asked too often, or
-        its inline policies have made up too many accounts. `counted`: this request was counted before.
+        its inline policies have spent too much or made up too many accounts. `counted`: this request was before.
         """
         covering = _covering(assigned)
         if assigned.wanted.inline is not None and self._leases.crowded(tenant, covering, now_ms):
             raise too_many_accounts(INLINE_ACCOUNTS)
-        most = None if counted else view.state.limits.requests_per_minute
-        if most is not None:
-            covering = (Allowance(REQUESTS, most), *covering)
+        limited = () if counted else _limited(assigned, view.state.limits)
+        covering = (*limited, *covering)
         found = self._leases.readings(tenant, covering, view.state.settled, now_ms, hurried=view.moved)
-        if view.state.paces:
-            found = tuple(
-                replace(reading, pace_ppm=told_pace(view.state.paces, each.account))
-                for reading, each in zip(found, covering, strict=True)
-            )
-        if most is None:
-            return found
-        if found[0].used is not None and found[0].used >= most:
-            raise too_many(most, REQUESTS.bounds(REQUESTS.period_at(now_ms))[1] - now_ms)
-        self._leases.charge(tenant, ((REQUESTS.key(now_ms), 1),))
-        return found[1:]
+        _check_limits(limited, found, now_ms)
+        if any(account is REQUESTS for account, _ in limited):
+            self._leases.charge(tenant, ((REQUESTS.key(now_ms), 1),))
+        paces = view.state.paces
+        return tuple(
+            replace(reading, pace_ppm=told_pace(paces, each.account)) if paces else reading
+            for reading, each in zip(found, covering, strict=True)
+            if each.account is not REQUESTS
+        )
 
     def charge(self, decision: Decision) -> None:
         """Take what a decision is expected to use out of the leases."""
@@ -59,6 +60,24 @@ def strained(assigned: Assigned, readings: tuple[BudgetReading, ...]) -> bool:
     if not (asked.canaries and asked.budgets):
         return False
     return judge_budgets(asked.budgets, readings, assigned.wanted).state in ("degrade", "deny")
+
+
+def _limited(assigned: Assigned, limits: Limits) -> tuple[Allowance, ...]:
+    """What the tenant itself limits of a request."""
+    found = []
+    if limits.requests_per_minute is not None:
+        found.append(Allowance(REQUESTS, limits.requests_per_minute))
+    if assigned.wanted.inline is not None and limits.inline_dollars_per_day is not None:
+        found.append(Allowance(INLINE, limits.inline_dollars_per_day * _NANODOLLARS))
+    return tuple(found)
+
+
+def _check_limits(limited: Sequence[Allowance], readings: Sequence[BudgetReading], now_ms: int) -> None:
+    """RequestError 429 for the first limit that is used up; one that is out of reach limits nothing."""
+    for (account, limit), reading in zip(limited, readings, strict=False):
+        if reading.used is not None and reading.used >= limit:
+            wait_ms = account.bounds(account.period_at(now_ms))[1] - now_ms
+            raise too_many(limit, wait_ms) if account is REQUESTS else inline_used_up(limit // _NANODOLLARS, wait_ms)
 
 
 def _covering(assigned: Assigned) -> tuple[Allowance, ...]:

@@ -51,13 +51,14 @@ class States:
     """Cached route states by tenant. Ages are of event time, in either direction: clocks also jump back.
 
     While the source is down the cached state serves for five minutes, and then the signed copy of it, or the cached one
-    where that is no older. Either is degraded.
+    where that is no older. Either is degraded, and neither serves beyond `copy_limit_ms`.
     """
 
-    def __init__(self, store: StateStore, backups: Backups, max_age_ms: int) -> None:
+    def __init__(self, store: StateStore, backups: Backups, max_age_ms: int, copy_limit_ms: int) -> None:
         self._store = store
         self._backups = backups
         self._max_age_ms = max_age_ms
+        self._copy_limit_ms = copy_limit_ms
         self._held: Recent[str, _Held] = Recent(_HELD_TENANTS)
 
     def view(self, tenant: str, now_ms: int) -> View:
@@ -86,15 +87,28 @@ class States:
         return _Held(state, _catalog(state, held, day), pointer, now_ms, day)
 
     def _copied(self, tenant: str, held: _Held | None, now_ms: int, outage: StoreError) -> _Held:
-        """The second source; `outage` is raised where it has nothing to offer either."""
+        """The second source; `outage` where it has nothing to offer either, StoreError where that is too old."""
         try:
             state, at_ms = self._backups.state(tenant, now_ms)
         except StoreError:
             raise outage from None
-        if held is not None and held.state.version >= state.version:
-            return replace(_priced(held, now_ms), read_ms=max(held.read_ms, at_ms), failed_ms=now_ms)
+        kept = held is not None and held.state.version >= state.version
+        if held is not None and kept:
+            at_ms = max(held.read_ms, at_ms)
+        if abs(now_ms - at_ms) > self._copy_limit_ms:
+            raise _too_old(abs(now_ms - at_ms), self._copy_limit_ms) from outage
+        if held is not None and kept:
+            return replace(_priced(held, now_ms), read_ms=at_ms, failed_ms=now_ms)
         day = _day(now_ms)
         return _Held(state, _catalog(state, held, day), None, at_ms, day, failed_ms=now_ms)
+
+
+def _too_old(age_ms: int, limit_ms: int) -> StoreError:
+    message = (
+        f"the tables are down, and the copy of the tenant's state is {age_ms // 60_000} minutes old; it serves for"
+        f" {limit_ms // 60_000} (StateCopyLimitSeconds)"
+    )
+    return StoreError("state_unavailable", message, "Stale")
 
 
 def _day(now_ms: int) -> str:

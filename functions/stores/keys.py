@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from functions.stores.items import Value
-from policy_engine.settlement import CellKey, MarkerKey
+from policy_engine.packing import Bucket
+from policy_engine.settlement import CellKey
 from policy_engine.trials import TrialLane
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
     "credential_key",
     "credentials_object",
     "marker_key",
-    "marker_of",
+    "marker_place",
     "object_key",
     "pointer_key",
     "policies_prefix",
@@ -110,15 +111,16 @@ def cell_key(cell: CellKey) -> Key:
     return {"pk": partition, "sk": f"cell#{cell.cluster}#{cell.arm}#{cell.generation}#{cell.epoch}"}
 
 
-def marker_key(marker: MarkerKey) -> Key:
-    return {"pk": f"{marker.tenant}#{marker.decision_id}", "sk": f"{marker.hop}#{marker.field}"}
+def marker_key(tenant: str, field: str, bucket: Bucket) -> Key:
+    """Of the markers that one field of a bucket's decisions has: outcomes and qualities expire at different times."""
+    return {"pk": f"{tenant}#{bucket.first:0{-(-bucket.bits // 4)}x}", "sk": f"{field}#{bucket.bits}"}
 
 
-def marker_of(key: Key) -> MarkerKey:
+def marker_place(key: Key) -> tuple[str, str, Bucket]:
     """The inverse of `marker_key`."""
-    tenant, _, decision_id = str(key["pk"]).partition("#")
-    hop, _, field = str(key["sk"]).partition("#")
-    return MarkerKey(tenant, decision_id, int(hop), "outcome" if field == "outcome" else "quality")
+    tenant, _, first = str(key["pk"]).partition("#")
+    field, _, bits = str(key["sk"]).partition("#")
+    return tenant, field, Bucket(int(first, 16), int(bits))
 
 
 def settled_partition(tenant: str) -> str:

@@ -1,4 +1,4 @@
-"""Alerts on their way out: a log line with the ids and a count that an alarm of `infra/monitoring.yaml` watches."""
+"""Alerts on their way out: a record with the ids and a count that an alarm of `infra/monitoring.yaml` watches."""
 
 from __future__ import annotations
 

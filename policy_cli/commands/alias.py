@@ -16,20 +16,23 @@ from policy_cli.service import Service, policy_name, refusal, service_options
 __all__ = ["alias", "rollback"]
 
 _PPM_PER_PERCENT = 10_000
+_force = click.option("--force", is_flag=True, help="In an incident: also to a version that breaks its asserts.")
 
 
 @click.command()
 @click.argument("name", callback=policy_name)
 @click.argument("shares", nargs=-1, metavar="[FINGERPRINT=SHARE%]...")
+@_force
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
-def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Service]) -> None:
+def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Service], *, force: bool) -> None:
     """Lead a policy NAME to published versions by weight, as in `0870e724=95% 31cd20fa=5%`.
 
-    Without shares: where it leads and led before. The first eight digits do for versions in that list.
+    Without shares: where it leads and led before. The first eight digits do for versions in that list. What a version
+    asserts is proved again by today's catalog.
     """
     asked = {"shares": [_share(share) for share in shares]} if shares else {}
-    _print(_asked(service(), name, asked), form)
+    _print(_asked(service(), name, asked, force), form)
 
 
 @click.command()
@@ -39,12 +42,16 @@ def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Ser
     metavar="FINGERPRINT",
     help="A version ever published, short if `pointsman alias NAME` lists it; else the one before.",
 )
+@_force
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
-def rollback(name: str, to: str | None, form: str, service: Callable[[], Service]) -> None:
-    """Lead a policy NAME back to where it led before. Decisions follow within half a minute."""
+def rollback(name: str, to: str | None, form: str, service: Callable[[], Service], *, force: bool) -> None:
+    """Lead a policy NAME back to where it led before. Decisions follow within half a minute.
+
+    What that version asserts is proved again by today's catalog.
+    """
     asked = {"rollback": True, "to": to} if to else {"rollback": True}
-    _print(_asked(service(), name, asked), form)
+    _print(_asked(service(), name, asked, force), form)
 
 
 def _share(text: str) -> list[Any]:
@@ -58,8 +65,8 @@ def _share(text: str) -> list[Any]:
     return [fingerprint, int(ppm)]
 
 
-def _asked(service: Service, name: str, asked: dict[str, Any]) -> dict[str, Any]:
-    status, reply = service.post(f"/v1/aliases/{name}", asked)
+def _asked(service: Service, name: str, asked: dict[str, Any], force: bool) -> dict[str, Any]:
+    status, reply = service.post(f"/v1/aliases/{name}", asked | ({"force": True} if force else {}))
     if status >= 300:
         raise refusal(status, reply)
     return reply

@@ -36,6 +36,7 @@ def tenant() -> None:
 @click.option("--principal", "principals", multiple=True, help="ARN of an IAM role or user that speaks for it.")
 @click.option("--key-id", help="Id of an HMAC key to make for it; its secret is printed once.")
 @click.option("--requests-per-minute", type=click.IntRange(1), help="Unlimited unless named.")
+@click.option("--inline-dollars-per-day", type=click.IntRange(1), help="Of inline policies; unlimited unless named.")
 @click.option("--policies", type=click.IntRange(1), help="Names it may publish.")
 @click.option("--cells", type=click.IntRange(1), help="Shapes that are learned one by one.")
 @stack_options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import threading
@@ -98,15 +97,13 @@ def _entry(module: str, name: str) -> Callable[[Mapping[str, Any], _Context], An
 
 @contextmanager
 def fresh_functions() -> Iterator[None]:
-    """Inside, `functions` is imported anew: the clients, caches and loggers that handlers keep are one stack's."""
-    modules, loggers = _taken(sys.modules, _is_ours), _taken(logging.root.manager.loggerDict, _is_powertools)
+    """Inside, `functions` is imported anew: the clients and caches that handlers keep are one stack's."""
+    modules = _taken(sys.modules)
     try:
         yield
     finally:
-        _taken(sys.modules, _is_ours)
-        _taken(logging.root.manager.loggerDict, _is_powertools)
+        _taken(sys.modules)
         sys.modules.update(modules)
-        logging.root.manager.loggerDict.update(loggers)
 
 
 @contextmanager
@@ -119,7 +116,7 @@ def heard(listener: Callable[[str, str], None]) -> Iterator[None]:
     observe = observability.observe
 
     def observed(service: str, message: str, counts: Any, facts: Mapping[str, Any], **how: Any) -> None:
-        listener(service, json.dumps({"message": message, "service": service, **facts}))
+        listener(service, json.dumps({"message": message, "service": service, **counts, **facts}))
         observe(service, message, counts, facts, **how)
 
     observability.observe = observed
@@ -129,20 +126,11 @@ def heard(listener: Callable[[str, str], None]) -> Iterator[None]:
         observability.observe = observe
 
 
-def _taken(everything: dict[str, Any], wanted: Callable[[str, Any], bool]) -> dict[str, Any]:
-    found = {name: value for name, value in everything.items() if wanted(name, value)}
+def _taken(modules: dict[str, Any]) -> dict[str, Any]:
+    found = {name: module for name, module in modules.items() if name.split(".")[0] == _PACKAGE}
     for name in found:
-        del everything[name]
+        del modules[name]
     return found
-
-
-def _is_ours(name: str, _: Any) -> bool:
-    return name.split(".")[0] == _PACKAGE
-
-
-def _is_powertools(_: str, logger: Any) -> bool:
-    # Powertools marks the loggers it has set up, and leaves their level and stream alone from then on.
-    return getattr(logger, "init", False) is True
 
 
 @contextmanager
@@ -157,8 +145,7 @@ def lambda_environment(*, verbose: bool) -> Iterator[None]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "POWERTOOLS_METRICS_DISABLED": "true",
-        "POWERTOOLS_LOG_LEVEL": "INFO" if verbose else "CRITICAL",
+        "POWERTOOLS_METRICS_DISABLED": str(not verbose).lower(),
     }
     try:
         yield

@@ -53,8 +53,14 @@ ERRORS: dict[str, Meaning] = {
     "no_candidates": Meaning(422, "every candidate fails a gate, and so does every fallback; `candidates` says which"),
     "invalid_policy": Meaning(422, "the text does not compile; `diagnostics` says all that is wrong with it"),
     "wrong_name": Meaning(422, "the text or fingerprint is of another policy than the path names"),
+    "assert_broken": Meaning(
+        422, "a version to lead to breaks its asserts by today's catalog; `asserts` says which, `force` leads there"
+    ),
     "budget_denied": Meaning(429, "a budget that covers the call is used up"),
     "too_many_requests": Meaning(429, "the tenant has asked as often this minute as it may; see `retry_after_s`"),
+    "inline_used_up": Meaning(
+        429, "policies that come with calls have spent what the tenant lets them in a day; see `retry_after_s`"
+    ),
     "too_many_accounts": Meaning(
         429, "inline policies have named more budgets and exploring routes than they may in a period"
     ),
@@ -69,7 +75,7 @@ ERRORS: dict[str, Meaning] = {
 INTERNAL = frozenset(
     (
         *("backup_unavailable", "dead_letters_unavailable", "ledger_unavailable", "records_unavailable"),
-        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable"),
+        *("shared_priors_unavailable", "queue_unavailable", "statistics_unavailable", "function_unavailable"),
     )
 )
 
@@ -82,7 +88,8 @@ ANYWHERE = (
 )
 ROUTING = (
     *("invalid_envelope", "invalid_attribute", "invalid_ir", "invalid_pin", "beyond_guard", "unknown_policy"),
-    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests", "too_many_accounts"),
+    *("idempotency_conflict", "no_candidates", "budget_denied", "too_many_requests", "inline_used_up"),
+    "too_many_accounts",
     *("state_unavailable", "signing_unavailable", "receipt_unavailable"),
 )
 REPORTING = ("idempotency_conflict", "telemetry_unavailable")
@@ -90,5 +97,5 @@ PUBLISHING = ("replayed_signature", "too_many_policies", "invalid_policy", "wron
 RETURNING = ("invalid_receipt", "foreign_receipt", "signing_unavailable", "receipt_unavailable")
 ALIASING = (
     *("replayed_signature", "invalid_shares", "invalid_fingerprint", "unknown_policy", "unknown_fingerprint"),
-    *("no_history", "alias_moved", "wrong_name", "state_unavailable"),
+    *("no_history", "alias_moved", "wrong_name", "assert_broken", "state_unavailable"),
 )

@@ -197,5 +197,11 @@ REPLIES_TO_ERRORS: dict[str, dict[str, Schema]] = {
     for code in ("no_candidates", "budget_denied")
 } | {
     "invalid_policy": {"diagnostics": _many(reference("Diagnostic"))},
+    "assert_broken": {
+        "asserts": _many(
+            _object({"fingerprint": _HASH, "line": _WHOLE, "code": _TEXT, "message": _TEXT, "help": _TEXT})
+        )
+    },
     "too_many_requests": {"retry_after_s": _WHOLE},
+    "inline_used_up": {"retry_after_s": _WHOLE},
 }

@@ -18,7 +18,7 @@ from policy_lang.catalog import Catalog
 from policy_lang.frozen import frozen
 from policy_lang.ir import Policy
 
-__all__ = ["Analysis", "analyse"]
+__all__ = ["Analysis", "analyse", "prove_asserts"]
 
 
 @frozen
@@ -53,14 +53,10 @@ def analyse(
     catalog that passes the gates.
     """
     world = World(policy, catalog, published or {})
-    claims = [expr for assertion in policy.assertions for expr in (assertion.given, assertion.claim)]
-    claimed = served_whole(world, claims)
+    claimed = _claimed(world)
     whole = claimed or served_whole(world)
     parts = [whole] if whole else serve(world)
-    proofs = tuple(
-        prove(world, each, [claimed] if claimed else serve(world, (each.given, each.claim)))
-        for each in policy.assertions
-    )
+    proofs = _proofs(world, claimed)
     found_gaps = gaps(whole) if whole else []
     costs = route_costs(whole, traffic) if whole else None
     findings = [
@@ -78,6 +74,26 @@ def analyse(
     ]
     size = (whole.space.total, whole.space.size) if whole else (None, None)
     return Analysis(tuple(findings), proofs, tuple(found_gaps), tuple(costs or ()), *size)
+
+
+def prove_asserts(policy: Policy, catalog: Catalog) -> tuple[Proof, ...]:
+    """The asserts alone, in their order; a canary may choose any model of the catalog that passes the gates."""
+    if not policy.assertions:
+        return ()
+    world = World(policy, catalog, {})
+    return _proofs(world, _claimed(world))
+
+
+def _claimed(world: World) -> Served | None:
+    """All that is served, together with what the asserts speak of; None where that exceeds the work budget."""
+    return served_whole(world, [expr for each in world.policy.assertions for expr in (each.given, each.claim)])
+
+
+def _proofs(world: World, claimed: Served | None) -> tuple[Proof, ...]:
+    return tuple(
+        prove(world, each, [claimed] if claimed else serve(world, (each.given, each.claim)))
+        for each in world.policy.assertions
+    )
 
 
 def _incomplete(

@@ -6,7 +6,6 @@ import gzip
 import http.client
 import io
 import json
-import os
 import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -174,7 +173,6 @@ def service():
     spoken = io.StringIO()
     running = LocalStack(clock=VirtualClock(NOW_MS), seed=1, verbose=True)
     with redirect_stdout(spoken), redirect_stderr(spoken), running as stack:
-        os.environ.pop("POWERTOOLS_METRICS_DISABLED")
         service = Service(stack, spoken)
         service.publish("acme/support", SUPPORT)
         service.publish("globex/plan", FOREIGN, "globex")

@@ -90,8 +90,19 @@ def planted(service, support, envelope):
         sqs.send_message(QueueUrl=service.name(queue), MessageBody=json.dumps({"prompt": dead}))
     service.stack.pump()
     texts += [(place, text) for place, text in _sorted(service.held()) if place != "dead"]
-    texts += [("metrics" if '"_aws"' in line else "logs", line) for line in service.spoken.getvalue().splitlines()]
+    texts += [found for line in service.spoken.getvalue().splitlines() for found in _said(line)]
     return plant, texts
+
+
+def _said(line):
+    """What CloudWatch makes metrics of, and what it only keeps to be searched."""
+    record = json.loads(line) if line.startswith("{") else {}
+    if "_aws" not in record:
+        return [("logs", line)]
+    (metrics,) = record["_aws"]["CloudWatchMetrics"]
+    measured = {metric["Name"] for metric in metrics["Metrics"]}.union(*metrics["Dimensions"])
+    parts = {"metrics": {"_aws": record.pop("_aws"), **{name: record.pop(name) for name in measured}}, "logs": record}
+    return [(place, json.dumps(part)) for place, part in parts.items()]
 
 
 def _in_routes(service, plant, good):

@@ -111,5 +111,6 @@ def _shown(here) -> set[str]:
         "late": len(here.held_back),
         "redriven": here.redriven,
         "spooled": here.wire.spooled,
+        "full": here.full(),
     }
     return {name for name, times in met.items() if times}

@@ -114,10 +114,10 @@ def test_a_consumer_killed_at_every_step_of_its_commit_path_loses_nothing(here, 
 def test_route_killed_anywhere_has_either_no_decision_or_its_receipt(here, invoke):
     event = _asking(here)
     calls = invoke("route", event)["calls"]
-    here.unanswered.add(_decision(here))
+    here.unanswered |= _decision(here)
     for die in boundaries(calls):
         event = _asking(here)
-        here.unanswered.add(_decision(here))
+        here.unanswered |= _decision(here)
         assert invoke("route", event, die)["killed"], die
     balanced(here)
 

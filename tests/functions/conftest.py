@@ -136,6 +136,7 @@ class Cloud:
             "RECORDS_DEAD_LETTER_QUEUE_URL": self.queues["records-dead"],
             "SIGNING_SECRET_ARN": self.secret,
             "STATE_MAX_AGE_MS": "15000",
+            "STATE_COPY_LIMIT_MS": "86400000",
             "SNAPSHOT_PERIOD_MS": "15000",
             "WATCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:watch:live",
             "WATCH_WORKERS": "1",
@@ -355,13 +356,12 @@ def failing():
 
 
 @pytest.fixture
-def alerts(caplog):
+def alerts(capsys):
     """Kind, tenant and subject of the alerts raised since it was last asked."""
 
     def told():
-        found = [(r.alert, r.tenant, r.subject) for r in caplog.records if r.getMessage() == "alert"]
-        caplog.clear()
-        return found
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(line["alert"], line["tenant"], line["subject"]) for line in lines if line.get("message") == "alert"]
 
     return told
 

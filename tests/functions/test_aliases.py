@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -221,3 +222,67 @@ def test_a_rollback_to_models_that_have_left_the_catalog_serves_what_is_left_of_
         fingerprint: (kept.policy, kept.lines) for fingerprint, kept in cloud.state.current("acme").policies.items()
     }
     assert all(replay(message["body"].split("\n")[1], policies).equal for message in cloud.take("records"))
+
+
+ASSERTING = """policy "lab" language 1
+tier t = [tiny, gpt-5-mini]
+forbid "pii stays" when model.region == us and org == labs
+assert "pii stays" never model.region == us when org == labs
+assert "cheap" always model.price_out <= $5/Mtok
+default route r { use t pick cheapest }
+fallback tiny, gpt-5-mini
+"""
+TINY = Model("lab/tiny", "lab", "tiny", 1, 1, context=200_000, stage="stable", region="eu")
+
+
+@pytest.fixture
+def dearer(cloud):
+    """Two versions that assert something, the first of them led to before; then a model gets dearer than they say."""
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (TINY,))))
+    first = cloud.publish(ASSERTING, "lab")[1]["fingerprint"]
+    second = cloud.publish(ASSERTING.replace("tiny, gpt-5-mini", "gpt-5-mini"), "lab")[1]["fingerprint"]
+    row = replace(TINY, price_out=6_000_000)
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (row,))))
+    return first, second
+
+
+@pytest.mark.parametrize("body", [{"rollback": True}, "to", "shares"])
+def test_a_version_whose_assert_todays_catalog_breaks_is_not_led_to(cloud, dearer, body):
+    first, second = dearer
+    body = {"to": {"rollback": True, "to": first}, "shares": {"shares": [[second, 990_000], [first, 10_000]]}}.get(
+        body if isinstance(body, str) else "", body
+    )
+    before = cloud.state.current("acme")
+    status, reply = cloud.alias(body, "lab")
+    assert (status, reply["error"]["code"]) == (422, "assert_broken")
+    assert f"`{first[:8]}` breaks what it asserts" in reply["error"]["message"]
+    (found,) = reply["error"]["asserts"]
+    assert (found["fingerprint"], found["code"], found["line"]) == (first, "P541", 5)
+    assert "`lab/tiny` could serve" in found["message"]
+    assert cloud.state.current("acme") == before
+
+
+def test_in_an_incident_a_name_is_forced_and_the_log_says_so(cloud, dearer, caplog):
+    first, second = dearer
+    assert cloud.alias({"force": True}, "lab")[1]["alias"] == [[second, 1_000_000]]
+    caplog.clear()
+    status, reply = cloud.alias({"rollback": True, "force": True}, "lab")
+    assert (status, reply["alias"]) == (200, [[first, 1_000_000]])
+    assert [record.forced for record in caplog.records if hasattr(record, "forced")] == [True]
+
+
+def test_a_catalog_that_changes_while_a_name_moves_is_the_one_that_is_asked(cloud, dearer):
+    first, _ = dearer
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (TINY,))))
+    rows = [replace(TINY, price_out=6_000_000)]
+
+    def meanwhile(call):
+        if call == "dynamodb.TransactWriteItems" and rows:
+            row = rows.pop()
+            cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (row,))))
+
+    cloud.faults.append(meanwhile)
+    assert cloud.alias({"rollback": True}, "lab")[1]["error"]["code"] == "assert_broken"
+    cloud.faults.clear()
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (TINY,))))
+    assert cloud.alias({"rollback": True}, "lab")[1]["alias"] == [[first, 1_000_000]]

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from functions.stores.keys import bundle_object, credentials_object
+from functions.stores.state import Revision
+from policy_engine.breakers import Breaker
 from policy_engine.bundle import BundleError, open_bundle, opened, pack_bundle, sealed
 from policy_engine.receipt import open_sealed
 from policy_engine.state import RouteState
 from policy_engine.token import SigningKeys
 from policy_lang.catalog import default_catalog
 
+ENVELOPE = {
+    "task_type": "label",
+    "structure_type": "prose",
+    "context_length": "short",
+    "tools_used": "0",
+    "time_sensitive": False,
+    "estimated_tokens": "small",
+}
 KEYS = SigningKeys("k2", {"k1": b"1" * 32, "k2": b"2" * 32})
 
 
@@ -64,6 +76,53 @@ def test_a_warm_environment_uses_its_cache_for_five_minutes_and_then_the_copy(cl
     cloud.faults.clear()
     cloud.now += 2_001
     assert cloud.route()[1]["degraded"] is False
+
+
+def test_a_copy_serves_for_a_day_and_its_age_is_in_the_receipt(dark):
+    dark.now += 86_400_000
+    status, reply = dark.route()
+    assert (status, reply["degraded"], reply["state_age_ms"]) == (200, True, 86_400_000)
+    receipt = open_sealed(dark.take("records")[-1]["body"].split("\n")[1])
+    assert receipt["circumstances"]["state_age_ms"] == 86_400_000
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_beyond_the_limit_neither_the_copy_nor_what_is_cached_serves(cloud, failing, monkeypatch, warm):
+    monkeypatch.setenv("STATE_COPY_LIMIT_MS", "3600000")
+    cloud.restart()
+    cloud.watch()
+    if warm:
+        assert cloud.route()[0] == 200
+    cloud.faults.append(failing("dynamodb."))
+    cloud.now += 3_600_000
+    assert cloud.route()[0] == 200
+    cloud.now += 60_000
+    status, reply = cloud.route()
+    assert (status, reply["error"]["code"]) == (503, "state_unavailable")
+    assert "61 minutes old; it serves for 60 (StateCopyLimitSeconds)" in reply["error"]["message"]
+    cloud.faults.clear()
+    assert cloud.route()[1]["degraded"] is False
+
+
+HAIKU, MINI = "anthropic/claude-haiku-4-5", "openai/gpt-5-mini"
+
+
+def test_a_half_open_breaker_that_nobody_can_close_holds_no_arm_back(cloud, failing, wanted):
+    opened = Breaker(cloud.now, cloud.now + 60_000)
+    cloud.state.revise("acme", lambda state: Revision(replace(state, breakers={MINI: opened})))
+    cloud.watch()
+    cloud.restart()
+    cloud.faults.append(failing("dynamodb."))
+    chat = wanted(envelope={**ENVELOPE, "task_type": "chat"})
+
+    def served():
+        return Counter(cloud.route(chat)[1]["arm"] for _ in range(30))
+
+    assert served() == {HAIKU: 30}  # open
+    cloud.now += 120_000
+    assert served()[HAIKU] > 15  # half open: one call in ten tries it
+    cloud.now += 16 * 60_000
+    assert served() == {MINI: 30}
 
 
 # Its price changes on the second of these days (policy_lang/catalog.json).

@@ -9,9 +9,9 @@ import pytest
 
 from functions.function_url import serve
 from functions.route import app as route
-from functions.route.leases import INLINE_ACCOUNTS
+from functions.route.leases import INLINE_ACCOUNTS, Leases
 from functions.stores.keys import accounts_part
-from policy_engine.accounts import Account, exploration
+from policy_engine.accounts import Account, Allowance, exploration
 from policy_engine.limits import Limits
 from policy_engine.replay import replay
 from policy_lang.catalog import default_catalog
@@ -19,6 +19,14 @@ from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
 DAY = 86_400_000
+ENVELOPE = {
+    "task_type": "label",
+    "structure_type": "prose",
+    "context_length": "short",
+    "tools_used": "0",
+    "time_sensitive": False,
+    "estimated_tokens": "small",
+}
 
 
 def item_bytes(item):
@@ -268,7 +276,7 @@ def test_budgets_cost_a_call_when_a_lease_is_low_and_none_else(budgeted):
     calls = Counter(call for call in cloud.calls if not call.endswith("eQueue"))
     assert calls["sqs.SendMessage"] == 150
     assert calls["dynamodb.UpdateItem"] <= 6  # twice in half a minute, in either part of the ledger
-    assert calls.total() <= 150 + 6 + 2
+    assert calls.total() <= 150 + 6 + 4  # the state is looked at every 15 s
 
 
 def test_exploration_money_is_one_for_all_environments_and_ends_with_the_day(cloud, environments, wanted, policy_text):
@@ -320,6 +328,19 @@ def test_what_exploration_took_is_told_to_those_who_have_no_ledger(cloud, report
 def test_an_unreachable_ledger_ends_exploration_on_money(cloud, failing):
     cloud.faults.append(failing("dynamodb.UpdateItem"))
     assert not any(cloud.route()[1]["explored"] for _ in range(30))
+
+
+def test_tenants_in_turn_ask_the_ledger_once_each_and_strand_nothing(bare):
+    bare.calls.clear()
+    leases, limit = Leases(bare.ledger), 10**10
+    key, held = LABS.key(bare.now), [Allowance(LABS, limit)]
+    tenants = [f"tenant-{number}" for number in range(150)]
+    for tenant in 3 * tenants:
+        leases.readings(tenant, held, {}, bare.now)
+        leases.charge(tenant, [(key, 1_000)])
+    assert Counter(bare.calls) == {"dynamodb.UpdateItem": 150}
+    (first,) = leases.readings(tenants[0], held, {}, bare.now)
+    assert first.used == 3_000
 
 
 @pytest.fixture
@@ -410,6 +431,60 @@ def test_a_tenant_that_asks_too_often_waits_for_the_next_minute(bare, environmen
     assert "may ask 50 times a minute" in reply["error"]["message"]
     bare.now += 41_000
     assert asked(bare, alive[0], wanted())[0] == 200
+
+
+@pytest.fixture
+def inline():
+    """An inline request without a budget of its own, under a name of its own."""
+    source = POLICY.replace("acme/support", "made/up")
+    document = ir_document(compile_policy(source, default_catalog()).policy)
+    return {"ir": document, "org": "labs", "envelope": ENVELOPE}
+
+
+def test_policies_that_come_with_calls_spend_what_their_tenant_lets_them(bare, environments, wanted, inline, report):
+    bare.registry.enrol("acme", limits=Limits(inline_dollars_per_day=1))
+    bare.publish(POLICY)
+    bare.watch()
+    alive, replies, dearest = environments(2), [], 0
+    for number in range(400):
+        status, reply = asked(bare, alive[number % 2], inline)
+        if status != 200:
+            break
+        replies.append(reply)
+        bare.now += 20
+    dearest = max(reply["expected_cost_nanodollars"] for reply in replies)
+    spent = sum(reply["expected_cost_nanodollars"] for reply in replies)
+    assert 900_000_000 < spent < 1_000_000_000 + 2 * dearest
+    assert (status, reply["error"]["code"]) == (429, "inline_used_up")
+    assert "may spend $1 a day and have" in reply["error"]["message"]
+    assert asked(bare, alive[0], wanted())[0] == 200
+    bare.ingest([report(each, input_tokens=10, output_tokens=1) for each in replies[:200]])
+    bare.learn(bare.take("telemetry"))
+    bare.watch()
+    bare.now += 31_000
+    assert asked(bare, environments(1)[0], inline)[0] == 200
+    bare.now += DAY
+    assert asked(bare, alive[1], inline)[0] == 200
+
+
+def test_inline_policies_count_among_the_requests_of_their_tenant(bare, inline):
+    bare.registry.enrol("acme", limits=Limits(requests_per_minute=3))
+    bare.publish(POLICY)
+    bare.watch()
+    bare.now -= bare.now % 60_000
+    assert [asked(bare, body=inline)[0] for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
+def test_what_the_tenant_limits_of_inline_policies_replays(bare, inline):
+    bare.registry.enrol("acme", limits=Limits(inline_dollars_per_day=1))
+    bare.watch()
+    for _ in range(3):
+        assert bare.route(inline)[0] == 200
+    lines = [message["body"].split("\n")[1] for message in bare.take("records")]
+    readings = [json.loads(line)["receipt"]["circumstances"]["budgets"] for line in lines]
+    assert [reading[0][:4] for reading in readings] == [["inline", None, "day", "nanodollars"]] * 3
+    assert readings[2][0][4] > 0
+    assert all(replay(line, {}).equal for line in lines)
 
 
 def test_a_tenant_publishes_as_many_names_as_it_may(bare):

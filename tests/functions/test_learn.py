@@ -9,8 +9,11 @@ from collections import Counter
 import pytest
 
 from functions.learn import app as learn
+from functions.stores.markers import AT_ONCE, FULL
 from policy_engine.accounts import exploration
-from policy_engine.settlement import OUTCOME_LIMIT_MS, QUALITY_LIMIT_MS
+from policy_engine.decision import decision_id_for
+from policy_engine.packing import WIDEST, bucket_of, packed
+from policy_engine.settlement import OUTCOME_LIMIT_MS, QUALITY_LIMIT_MS, MarkerKey
 from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
 
 DAY = 24 * 3600 * 1000
@@ -187,17 +190,22 @@ def test_exploration_is_paid_for_in_the_same_transaction(cloud, decisions, tell,
     assert cloud.statistics.settled("acme", cloud.now + 32 * DAY) == {}
 
 
-def test_a_batch_is_grouped_by_cell_and_kept_within_a_transactions_limit(cloud, tell, report):
-    replies = [{"token": mint(_claims(number, cloud.now), KEYS), "plan": [{"arm": "a/b"}]} for number in range(250)]
+@pytest.mark.parametrize(
+    ("packing", "sent"),
+    [(13, 1), (0, 3), (WIDEST, 3)],
+    ids=["ten to an item", "an item each", "more to an item than it takes"],
+)
+def test_a_batch_takes_as_few_transactions_as_its_items_fit_into(cloud, tell, report, packing, sent):
+    replies = [_reply(number, cloud.now, packing) for number in range(250)]
     messages = tell(*[report(reply) for reply in replies])
     cloud.calls.clear()
     assert cloud.learn(messages) == []
-    assert cloud.calls.count("dynamodb.TransactWriteItems") == 3
+    assert cloud.calls.count("dynamodb.TransactWriteItems") == sent
     assert cloud.cells() == {"a/b": (250, 250)}
 
 
 def test_a_table_that_is_down_is_asked_once_a_batch_and_loses_nothing(cloud, tell, report, failing):
-    replies = [{"token": mint(_claims(number, cloud.now), KEYS), "plan": [{"arm": "a/b"}]} for number in range(250)]
+    replies = [_reply(number, cloud.now, 13) for number in range(250)]
     messages = tell(*[report(reply) for reply in replies])
     cloud.faults.append(failing("dynamodb.", code="AccessDenied"))
     cloud.calls.clear()
@@ -285,12 +293,54 @@ def test_poison_that_cannot_be_set_aside_comes_again(cloud, failing):
 def test_markers_say_whose_record_counted_and_outlive_every_redelivery(cloud, decisions, tell, report):
     (reply,) = decisions(1)
     cloud.learn(tell(report(reply, quality=1)))
-    markers = {item["sk"]["S"]: item for item in cloud.items("statistics") if "record_id" in item}
-    assert sorted(markers) == ["0#outcome", "0#quality"]
-    assert markers["0#outcome"]["pk"]["S"] == f"acme#{reply['decision_id']}"
-    assert markers["0#outcome"]["state"]["S"] == "applied"
-    days = {sk: (int(item["expires_at"]["N"]) * 1000 - cloud.now) / DAY for sk, item in markers.items()}
-    assert days == {"0#outcome": 30, "0#quality": 64}
+    cloud.learn(tell(report(reply)))
+    cloud.record()
+    (owner,) = (record for record, found in cloud.outcomes().items() if found["state"] == "applied")
+    made = reply["decision_id"]
+    told = {MarkerKey("acme", made, 0, field): owner for field in ("outcome", "quality")}
+    assert dict(cloud.statistics.markers("acme")) == told
+    items = {item["sk"]["S"]: item for item in cloud.items("statistics") if "n" in item and "task" not in item}
+    days = {sk: (int(item["expires_at"]["N"]) * 1000 - cloud.now) / DAY for sk, item in items.items()}
+    width = bucket_of(made).width_ms // 1000
+    assert days == {"outcome#36": 30 + width * 1000 / DAY, "quality#36": 64 + width * 1000 / DAY}
+
+
+def test_an_item_is_kept_for_the_youngest_decision_it_may_hold_whoever_reports_last(cloud, tell, report):
+    early, late = (_reply(number, cloud.now - cloud.now % 4096, WIDEST) for number in (0, 40))
+    kept = []
+    for reply in (late, early):
+        cloud.learn(tell(report(reply)))
+        (item,) = (item for item in cloud.items("statistics") if item["sk"]["S"].startswith("outcome#"))
+        kept.append(int(item["expires_at"]["N"]) * 1000)
+    assert min(kept) >= cloud.now - cloud.now % 4096 + 4_000 + 30 * DAY - 1000
+
+
+def test_what_a_full_item_does_not_hold_is_put_deeper_and_found_there(cloud, tell, report):
+    replies = [_reply(number, cloud.now, WIDEST, apart_ms=0) for number in range(150)]
+    first, second = (tell(*[report(reply) for reply in half]) for half in (replies[:100], replies[50:]))
+    for messages in (first, second, second, first[::-1]):
+        for message in messages:
+            assert cloud.learn([message]) == []
+    cloud.record()
+    assert cloud.cells() == {"a/b": (150, 150)}
+    assert cloud.states() == {"applied": 150, "duplicate": 50}
+    markers = list(cloud.statistics.markers("acme"))
+    assert len(markers) == len({marker for marker, _ in markers}) == 150
+    held = {item["sk"]["S"]: int(item["n"]["N"]) for item in cloud.items("statistics") if "expires_at" in item}
+    assert FULL <= max(held.values()) < FULL + AT_ONCE
+    assert set(held) > {"outcome#36", "outcome#40"}
+
+
+def test_one_of_many_that_was_counted_before_keeps_none_of_the_others_waiting(cloud, tell, report):
+    replies = [_reply(number, cloud.now, WIDEST, apart_ms=1) for number in range(20)]
+    cloud.learn(tell(report(replies[7])))
+    messages = tell(*[report(reply) for reply in replies])
+    cloud.calls.clear()
+    assert cloud.learn(messages) == []
+    assert cloud.calls.count("dynamodb.TransactWriteItems") == 2
+    cloud.record()
+    assert cloud.states() == {"applied": 20, "duplicate": 1}
+    assert cloud.cells() == {"a/b": (20, 20)}
 
 
 def test_without_signing_keys_messages_come_again(cloud, decisions, tell, report, failing):
@@ -312,9 +362,13 @@ def test_a_caller_fault_leaves_a_record_and_nothing_but_its_cost_in_the_statisti
     assert row.sums == {"k": sum(found.get("cost_nanodollars", 0) for found in cloud.outcomes().values())}
 
 
-def _claims(number, now):
+def _reply(number, now, packing, apart_ms=100):
+    """Of the n-th of some decisions."""
+    now += apart_ms * number
+    decision_id = packed(decision_id_for(now, b"%d" % number), packing)
     arm = TokenArm("a/b", 0, 1_000, 1_000, 1_000, 1_000)
-    return TokenClaims("acme", f"{number:032x}", "ab" * 10, "label", "r", (arm,), 1_000_000, False, now)
+    claims = TokenClaims("acme", decision_id, "ab" * 10, "label", "r", (arm,), 1_000_000, False, now)
+    return {"token": mint(claims, KEYS), "plan": [{"arm": "a/b"}]}
 
 
 def _conflict(failing, times):

@@ -63,6 +63,26 @@ def test_a_bad_policy_stores_nothing_and_gets_all_its_diagnostics(bare, policy_t
     assert (bare.items("state"), bare.keys("state-bucket")) == (before, [])
 
 
+BROKEN = """policy "acme/broken" language 1
+tier t = [gpt-5-mini, claude-haiku-4-5]
+default route r { use t pick cheapest }
+fallback gpt-5-mini
+assert "one vendor" always model.provider == anthropic
+"""
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_text_that_breaks_its_own_assert_is_refused_at_its_line(bare, dry_run):
+    body = {"source": BROKEN, "dry_run": True} if dry_run else {"source": BROKEN}
+    status, reply = bare.publish(body, "acme/broken")
+    assert (status, reply["error"]["code"]) == (422, "invalid_policy")
+    (found,) = [each for each in reply["error"]["diagnostics"] if each["severity"] == "error"]
+    assert (found["code"], found["span"]["line"]) == ("P541", 5)
+    assert BROKEN[found["span"]["start"] : found["span"]["end"]] == BROKEN.splitlines()[4]
+    assert "`openai/gpt-5-mini` could serve" in found["message"]
+    assert bare.keys("state-bucket") == []
+
+
 def test_a_dry_run_says_the_same_and_stores_nothing(bare, policy_text):
     before = bare.items("state")
     status, reply = bare.publish({"source": policy_text, "dry_run": True})

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from functions.stores.keys import shared_priors_object
+from policy_engine.decision import decision_id_for
 from policy_engine.settlement import CellKey, Effect, MarkerKey
 from policy_engine.statistics import epoch_of, merge_sums, outcome_sums
 from policy_engine.wire import TelemetryRecord
@@ -28,7 +29,7 @@ def outcomes(bare):
         ok = outcome_sums(TelemetryRecord("t" * 20, 0, arm, "ok"), bare.now)
         wrong = outcome_sums(TelemetryRecord("t" * 20, 0, arm, "wrong"), bare.now)
         cell = CellKey(tenant, "ab" * 10, "label", arm, 0, epoch_of(bare.now))
-        marker = MarkerKey(tenant, f"{arm} {good} {bad}", 0, "outcome")
+        marker = MarkerKey(tenant, decision_id_for(bare.now, f"{arm} {good} {bad}".encode()), 0, "outcome")
         sums = merge_sums([ok] * good + [wrong] * bad)
         bare.statistics.commit([Effect(marker, "r", cell, sums, (), bare.now // 86_400_000, bare.now + 1_000_000)])
 

@@ -151,11 +151,11 @@ def test_an_arm_that_got_worse_is_told_of_with_its_ids(cloud, report, alerts, ca
 
     told("ok", 100)
     assert alerts() == []
-    capsys.readouterr()
     told("wrong", 25)
-    assert alerts() == [("arm_degraded", "acme", "anthropic/claude-sonnet-4-5")]
-    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"ArmsDegraded"' in line]
-    assert [found["ArmsDegraded"] for found in metrics] == [[1.0]]
+    (record,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"ArmsDegraded"' in line]
+    assert (record["alert"], record["tenant"]) == ("arm_degraded", "acme")
+    assert record["subject"] == "anthropic/claude-sonnet-4-5"
+    assert (record["level"], record["ArmsDegraded"]) == ("ERROR", [1.0])
 
 
 def test_a_tenant_whose_snapshot_cannot_be_renewed_for_five_minutes_is_told_of(learned, failing, alerts):

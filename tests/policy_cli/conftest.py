@@ -189,6 +189,7 @@ def _deployed(monkeypatch) -> dict[str, Callable]:
         "RECORDS_QUEUE_URL": queue,
         "SIGNING_SECRET_ARN": secret,
         "STATE_MAX_AGE_MS": "0",
+        "STATE_COPY_LIMIT_MS": "86400000",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "samples" / "acme" / "support.policy"
+OTHER = SAMPLE.parents[1] / "quay/concierge.policy"
 DECISION = re.compile(r"[0-9a-f]{32}")
 
 
@@ -147,12 +148,14 @@ def test_a_signal_ends_a_run_early_with_nothing_lost(outcomes, number):
         (("--outcomes", "FILE", "--keep", "FOLDER"), "is not empty"),
         (("--trace", "FILE"), "has no column `t_ms`"),
         (("--outcomes", "FILE", "--policy", "SAMPLE"), "of which made.parquet has no outcomes"),
-        (("--outcomes", "FILE", "--policy", "SAMPLE", "--policy", "SAMPLE"), "routed by one --policy"),
+        (("--outcomes", "FILE", "--policy", "SAMPLE", "--policy", "OTHER"), "routed by one --policy"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_starts(run, outcomes, arguments, message):
     given = [
-        {"FILE": str(outcomes), "FOLDER": str(outcomes.parent), "SAMPLE": str(SAMPLE)}.get(each, each)
+        {"FILE": str(outcomes), "FOLDER": str(outcomes.parent), "SAMPLE": str(SAMPLE), "OTHER": str(OTHER)}.get(
+            each, each
+        )
         for each in arguments
     ]
     refused = run("demo", *given)

@@ -23,7 +23,7 @@ def route(*, pick=VALUE, floors=(), explore=USUAL) -> Route:
 def option(arm: str, *, cost: int = 1_000_000, good: int = 70, bad: int = 30, state="none", confidence=PPM) -> Option:
     estimate = Estimate(good * 1_000, bad * 1_000, 0, good + bad, good * PPM // (good + bad))
     candidate = Candidate(Model(arm, "a", arm[2:], 1, 1), "all", (), False, "{}")
-    return Option(candidate, estimate, cost, state, confidence, good + bad)
+    return Option(arm, candidate, estimate, cost, state, confidence, good + bad)
 
 
 def odds(options, found: Route) -> dict[str, int]:
@@ -66,6 +66,16 @@ def test_the_order_of_options_does_not_matter(options):
 
 def test_without_exploration_the_pick_has_all_of_it():
     assert odds([option("a/x"), option("a/y", good=10)], route(explore=None)) == {"a/x": PPM, "a/y": 0}
+
+
+def test_a_rate_of_nothing_still_looks_where_nothing_is_proven():
+    """`explore at most 0%, 30% while unproven`"""
+    floored = route(
+        floors=(Floor("success", 900_000, 900_000),), explore=Explore(0, 300_000), pick=PickTerm("cheapest")
+    )
+    cheap = option("a/x", state="unproven", confidence=500_000)
+    assert odds([cheap, option("a/y", cost=2_000_000, state="cleared")], floored) == {"a/x": 0, "a/y": PPM}
+    assert min(odds([cheap, option("a/y", state="unproven", confidence=400_000)], floored).values()) > 0
 
 
 def test_an_arm_that_cannot_gain_keeps_only_its_support():
@@ -142,6 +152,6 @@ def test_a_newcomer_is_tried_however_dear_until_it_has_ten_outcomes():
 
 
 def test_under_pick_fastest_an_arm_of_unknown_speed_is_tried():
-    known = Option(option("a/x").candidate, Estimate(1, 1, 1, 1, 1, latency_p95_ms=500), 1, "none", PPM, 5)
+    known = Option("a/x", option("a/x").candidate, Estimate(1, 1, 1, 1, 1, latency_p95_ms=500), 1, "none", PPM, 5)
     found = odds([known, option("a/new")], route(pick=PickTerm("fastest", metric="latency_p95")))
     assert found["a/new"] > SUPPORT_PPM

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_engine.beta import tail_ppm
-from policy_engine.estimate import Estimate
+from policy_engine.estimate import PRIOR, Belief, Estimate, Evidence, estimated, updated
 from policy_engine.floors import expected_shortfall, floor_state
 from policy_lang.ir import PPM, Floor
 
@@ -66,3 +66,38 @@ def test_more_failures_never_lessen_the_expected_shortfall(good, bad, more):
     assert more_of_them >= expected_shortfall(STEERING, estimate(good, bad)) - 2
     both = (*STEERING, Floor("quality", 500_000))
     assert expected_shortfall(both, estimate(good, bad)) >= expected_shortfall(STEERING, estimate(good, bad))
+
+
+RATED = (Floor("quality", 850_000, 900_000),)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "state"),
+    [
+        ((), "cleared"),  # where nobody rates, success stands for quality
+        ((PPM,), "cleared"),  # one rating does not outweigh three hundred outcomes
+        ((PPM, 0), "unproven"),
+        ((0,) * 12, "failed"),  # nor three hundred outcomes a dozen ratings
+        ((600_000,) * 300, "failed"),
+        ((PPM,) * 300, "cleared"),
+    ],
+)
+def test_a_floor_on_quality_rests_on_ratings_where_there_are_any(ratings, state):
+    known = Evidence(303_000, 300_000, len(ratings) * 1_000, sum(ratings) * 1_000)
+    stranger = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
+    belief = updated(known, stranger, PRIOR.strength_milli)
+    assert floor_state(RATED, estimated(belief, known, {}))[0] == state
+    assert belief.quality_milli is None or belief.quality_milli <= belief.weight_milli
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, PPM))
+def test_a_better_rating_never_lowers_the_mean_of_quality(outcomes, ratings, rating):
+    ratings = min(ratings, outcomes)
+    stranger = Belief(PRIOR.success_ppm, PRIOR.quality_ppm, PRIOR.strength_milli)
+
+    def mean(each):
+        return updated(
+            Evidence(outcomes * 1_000, outcomes * 500, ratings * 1_000, ratings * each * 1_000), stranger, 4_000
+        )
+
+    assert mean(rating).quality_ppm <= mean(min(PPM, rating + 1_000)).quality_ppm

@@ -10,6 +10,7 @@ from policy_engine.accounts import Account
 from policy_engine.aliases import alias_of
 from policy_engine.breakers import Breaker, Counts, Pulse
 from policy_engine.limits import DEFAULT_LIMITS, Limits
+from policy_engine.packing import WIDEST
 from policy_engine.snapshot import EMPTY, build_snapshot
 from policy_engine.state import (
     PublishedPolicy,
@@ -23,7 +24,9 @@ from policy_engine.state import (
     with_overlay,
     with_policy,
     with_snapshot,
+    with_statistics,
 )
+from policy_engine.statistics import CellRow, decay_weight, epoch_of
 from policy_lang.catalog import Model, default_catalog
 from policy_lang.fingerprint import policy_fingerprint
 
@@ -47,7 +50,7 @@ def test_a_state_survives_the_journey_through_its_blob(published, learned):
     state = with_overlay(with_snapshot(state, learned(("label", "a/cheap", 9, 1))), (ROW,))
     breakers = {"b/plain": Breaker(5, 65, 1, 2)}
     pulses = {"b/plain": Pulse(Counts(9, 4, 1), Counts(3, 2, 1), 8)}
-    state = replace(state, breakers=breakers, pulses=pulses, stopped={"ab/cd": 7})
+    state = replace(state, breakers=breakers, pulses=pulses, stopped={"ab/cd": 7}, packing=4)
     digest, blob = pack_state(state)
     assert unpack_state(blob) == state
     assert pack_state(unpack_state(blob)) == (digest, blob)
@@ -89,6 +92,21 @@ def test_a_new_day_is_news_even_to_a_tenant_without_outcomes():
     today = build_snapshot((), 1_790_000_000_000)
     state = with_snapshot(RouteState("acme"), today)
     assert with_snapshot(state, build_snapshot((), 1_790_000_000_000 + 86_400_000)) is not state
+
+
+def test_the_packing_of_new_ids_follows_what_was_counted_since_the_last_look():
+    def looked(state, calls, seconds):
+        weight = calls * decay_weight(NOW)
+        rows = [CellRow("ab" * 10, "t", "a/b", 0, epoch_of(NOW), {"c": calls, "w": calls, "n": weight, "s": weight})]
+        return with_statistics(state, rows, NOW + seconds * 1000, {})
+
+    unknown = looked(RouteState("acme"), 1_000, 0)
+    steady = looked(unknown, 1_600, 60)
+    burst = looked(steady, 61_600, 120)
+    assert [state.packing for state in (unknown, steady, burst)] == [WIDEST, 13, 6]
+    idle = looked(burst, 61_600, 180)
+    assert idle.packing == burst.packing
+    assert looked(idle, 61_610, 3_600).packing == WIDEST
 
 
 def test_the_catalog_of_a_state_is_the_shipped_one_under_its_own_rows():

@@ -12,6 +12,7 @@ from simulation.stack import Stack
 
 from policy_cli.dev.events import ACCOUNT, HttpRequest, url_event
 from policy_engine.decision import decision_id_for
+from policy_engine.packing import WIDEST, packed
 
 TENANTS = ("acme", "globex")
 
@@ -74,7 +75,7 @@ class Callers(Stack):
         self.statuses[status] += 1
         told = reply.get("error", reply)
         if status >= 500:
-            self.unanswered.add(self.decision_of(tenant))
+            self.unanswered |= self.decision_of(tenant)
             return status, reply
         self.decided[tenant].add(told["decision_id"])
         if "receipt" in told:
@@ -96,8 +97,9 @@ class Callers(Stack):
         if self.untold[tenant] and self.chance.random() < 0.5:
             body = self.untold[tenant].pop(0)
         elif waiting:
-            body = {"records": waiting[:8]}
-            self.reports[tenant] = waiting[8:]
+            most = self.chance.randint(1, 8)
+            body = {"records": waiting[:most]}
+            self.reports[tenant] = waiting[most:]
             if self.chance.random() < 0.5:
                 body["idempotency_key"] = f"batch-{self.requests}"
         else:
@@ -131,9 +133,10 @@ class Callers(Stack):
         request = HttpRequest("POST", path, "", headers, json.dumps(body).encode(), iam={"userArn": _principal(tenant)})
         return url_event(request, self.now, f"request-{self.requests}")
 
-    def decision_of(self, tenant: str) -> str:
-        """The id that the latest request's decision has, if it was made."""
-        return decision_id_for(self.now, json.dumps([tenant, f"request-{self.requests}", False]).encode())
+    def decision_of(self, tenant: str) -> set[str]:
+        """The id that the latest request's decision has, if it was made, under any state that it may have met."""
+        entropy = json.dumps([tenant, f"request-{self.requests}", False]).encode()
+        return {packed(decision_id_for(self.now, entropy), packing) for packing in range(WIDEST + 1)}
 
     def publish(self, source: str, tenant: str = "acme") -> str:
         status, reply = self.call("PublishFunction", tenant, "/v1/policies/acme/support", {"source": source})

@@ -15,9 +15,11 @@ CASES = {
 class Case:
     """What goes wrong, and how often. Chances are per call or message; outages are shares of the run.
 
-    copies: how often a message is delivered at most. late: reports that arrive a day and more after their decision.
+    burst: decisions of one tenant in one millisecond, to begin with. copies: how often a message is delivered at most.
+    late: reports that arrive a day and more after their decision.
     """
 
+    burst: int = 0
     copies: int = 1
     shuffled: bool = False
     lost: float = 0.0

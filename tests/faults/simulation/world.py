@@ -27,6 +27,8 @@ class World(Callers):
     def run(self, events: int) -> None:
         """Turn after turn, each one thing that could happen at that moment, until there were so many events."""
         self.wire.faults = self.case
+        for _ in range(self.case.burst):
+            self.ask("acme")
         acts = (self.ask, self.ask, self.tell, self.learn, self.record, self.record, self.pass_time)
         while self.events < events:
             share = self.events / events
@@ -176,6 +178,12 @@ class World(Callers):
         ]
         kept = [batch.lines for batch in found if (batch.tenant, batch.kind) == (tenant, "receipt")]
         return [open_sealed(line) for lines in kept for line in lines]
+
+    def full(self) -> int:
+        """Items of markers that take no more."""
+        table, full = self.resources.name("StatisticsTable"), import_module("functions.stores.markers").FULL
+        pages = self.resources.client("dynamodb").get_paginator("scan").paginate(TableName=table)
+        return sum("n" in item and int(item["n"]["N"]) >= full for page in pages for item in page["Items"])
 
     def dead(self, queue: str):
         backlog = import_module("functions.stores.backlog").Backlog(
