@@ -92,7 +92,7 @@ class VowpalSquareCb(Rival):
 class MabwiserLinear(Rival):
     """MABWiser's LinUCB (Li et al. 2010) and LinTS (Agrawal and Goyal 2013), one ridge regression an arm."""
 
-    def __init__(self, *common: Any, policy: str = "LinUCB", alpha: float = 1.0) -> None:
+    def __init__(self, *common: Any, policy: str = "LinUCB", alpha: float = 0.6) -> None:
         self.name = f"mabwiser_{policy.lower()}"
         super().__init__(*common)
         from mabwiser.mab import MAB, LearningPolicy
@@ -235,7 +235,7 @@ Build = Callable[..., Rival]
 LEARNERS: dict[str, Build] = {
     "vw_squarecb": VowpalSquareCb,
     "mabwiser_linucb": MabwiserLinear,
-    "mabwiser_lints": lambda *common, **knobs: MabwiserLinear(*common, **{"policy": "LinTS", "alpha": 0.1, **knobs}),
+    "mabwiser_lints": lambda *common, **knobs: MabwiserLinear(*common, **{"policy": "LinTS", "alpha": 0.15, **knobs}),
     "thompson_cell": Thompson,
     "thompson_hierarchical": HierarchicalThompson,
     "litellm_adaptive": LiteLlmAdaptive,

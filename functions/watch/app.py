@@ -71,6 +71,7 @@ class _Look:
 
     now_ms: int
     shared: Mapping[str, Belief] | None = None
+    unshared: StoreError | None = None
     visits: list[_Visit] = field(default_factory=list)
     copied: int = 0
     failures: dict[str, StoreError] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class Watcher:
     def _visited(self, members: list[Member], now_ms: int, attend: Callable[[Member, _Look, _Visit], object]) -> _Look:
         look = _Look(now_ms)
         if any(member.shares_priors for member in members):
-            look.shared = self._stores.shared.get()
+            self._read_shared(look)
         with ThreadPoolExecutor(self._workers) as crew:
             look.visits = list(crew.map(lambda member: _isolated(attend, member, look), members))
         for visit in look.visits:
@@ -135,6 +136,13 @@ class Watcher:
             if visit.outage is not None:
                 look.failures[visit.tenant] = visit.outage
         return look
+
+    def _read_shared(self, look: _Look) -> None:
+        """Without them those who share keep the snapshot they have: one without the priors would decide otherwise."""
+        try:
+            look.shared = self._stores.shared.get()
+        except Exception as fault:  # noqa: BLE001 - whoever shares nothing must not wait for it; the look fails later
+            look.unshared = _outage(fault, "the shared priors")
 
     def _attend(self, member: Member, look: _Look, visit: _Visit) -> None:
         state = self._refresh(member, look, visit)
@@ -166,6 +174,8 @@ class Watcher:
 
     def _refreshed(self, member: Member, look: _Look) -> RouteState:
         tenant, now_ms = member.tenant, look.now_ms
+        if member.shares_priors and look.unshared is not None:
+            raise look.unshared
         settled = self._stores.statistics.settled(tenant, now_ms)
         taken = self._stores.ledger.accounts(tenant)
         spent = explored_money(taken, settled, now_ms)
@@ -217,8 +227,9 @@ def watcher() -> Watcher:
 @cache
 def hourly() -> Hourly:
     """The environment's hourly job."""
-    stores = _stores(load(WatchSettings))
-    return Hourly(stores.registry, stores.statistics, stores.state, stores.shared)
+    settings = load(WatchSettings)
+    stores = _stores(settings)
+    return Hourly(stores.registry, stores.statistics, stores.state, stores.shared, settings.watch_workers)
 
 
 def _stores(settings: WatchSettings) -> WatchStores:
@@ -241,12 +252,18 @@ def _isolated(attend: Callable[[Member, _Look, _Visit], object], member: Member,
     visit = _Visit(member.tenant)
     try:
         attend(member, look, visit)
-    except StoreError as outage:
-        visit.outage = outage
     except Exception as fault:  # noqa: BLE001 - books that cannot be read are one tenant's trouble; the look fails later
-        visit.outage = StoreError("tenant_unreadable", f"the books of `{member.tenant}`: {fault!r}", "Unreadable")
-        visit.outage.__cause__ = fault
+        visit.outage = _outage(fault, f"the books of `{member.tenant}`")
     return visit
+
+
+def _outage(fault: Exception, what: str) -> StoreError:
+    """The fault where a store says so itself, else that `what` cannot be read."""
+    if isinstance(fault, StoreError):
+        return fault
+    outage = StoreError("tenant_unreadable", f"{what}: {fault!r}", "Unreadable")
+    outage.__cause__ = fault
+    return outage
 
 
 def _report(look: _Look) -> None:

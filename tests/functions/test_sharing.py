@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from functions.stores.errors import StoreError
 from functions.stores.keys import shared_priors_object
 from policy_engine.decision import decision_id_for
 from policy_engine.settlement import CellKey, Effect, MarkerKey
@@ -129,3 +130,23 @@ def test_nobody_can_be_let_in_that_is_not_enrolled(bare):
 def test_a_tenant_that_cannot_be_read_is_left_out_and_the_others_are_not(crowd, failing):
     crowd.faults.append(failing("s3.GetObject", times=1))
     assert crowd.hourly() == {"priors": 1, "tenants": 6, "swept": 0}
+
+
+def test_a_tenant_whose_books_make_no_sense_is_left_out_and_the_others_are_not(crowd):
+    row = {"pk": {"S": f"{MEMBERS[0]}#0"}, "sk": {"S": "cell#not-a-cell"}}
+    crowd.dynamodb.put_item(TableName="statistics", Item=row)
+    assert crowd.hourly() == {"priors": 1, "tenants": 6, "swept": 0}
+
+
+def test_unreadable_priors_hold_back_those_who_share_and_nobody_else(crowd, outcomes):
+    crowd.hourly()
+    crowd.watch()
+    before = {tenant: crowd.state.current(tenant).version for tenant in ("hermit", *MEMBERS)}
+    crowd.s3.put_object(Bucket="state-bucket", Key=shared_priors_object(), Body=b"{")
+    crowd.now += 60_000
+    for tenant in before:
+        outcomes(tenant, HAIKU, 5, 0)
+    with pytest.raises(StoreError, match="the shared priors"):
+        crowd.watch()
+    moved = {tenant for tenant, version in before.items() if crowd.state.current(tenant).version != version}
+    assert moved == {"hermit"}
