@@ -90,7 +90,7 @@ class Router:
 
     def _decided(self, request: Request, tenant: str, wanted: RouteRequest) -> tuple[Reply, Decision]:
         """A reply whose receipt is durable. Nothing is charged yet, for under a key another's may be given."""
-        view = self._states.view(tenant, request.now_ms)
+        view = self._states.view(tenant, request.now_ms, wanted.policy)
         keys = self._stores.keys.at(request.now_ms)
         decision_id = packed(_decision_id(request, tenant, wanted), view.state.packing)
         assigned, budgets = self._assigned(wanted, view, decision_id, tenant, request.now_ms)

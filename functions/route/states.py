@@ -19,6 +19,8 @@ __all__ = ["STALE_LIMIT_MS", "States", "View"]
 STALE_LIMIT_MS = 5 * 60 * 1000
 # While the source is down every request would wait for it in vain; one in this many milliseconds does.
 _RETRY_MS = 2_000
+# Whoever asks for a policy that was published a moment ago should not wait until the state is looked at anyway.
+_UNKNOWN_MS = 1_000
 _HELD_TENANTS = 128
 
 
@@ -61,13 +63,19 @@ class States:
         self._copy_limit_ms = copy_limit_ms
         self._held: Recent[str, _Held] = Recent(_HELD_TENANTS)
 
-    def view(self, tenant: str, now_ms: int) -> View:
-        """The state to decide on; StoreError where there is none that is young enough and none can be read."""
+    def view(self, tenant: str, now_ms: int, policy: str | None = None) -> View:
+        """The state to decide on, not over a second old where it knows no `policy` of that name; StoreError where there
+        is none that is young enough and none can be read.
+        """
         held = before = self._held.get(tenant)
-        if held is None or held.failed_ms is not None or abs(now_ms - held.read_ms) > self._max_age_ms:
+        if held is None or held.failed_ms is not None or abs(now_ms - held.read_ms) > self._longest(held, policy):
             held = self._held.put(tenant, self._refreshed(tenant, held, now_ms))
         moved = before is None or before.state is not held.state
         return View(held.state, held.catalog, abs(now_ms - held.read_ms), held.failed_ms is not None, moved)
+
+    def _longest(self, held: _Held, policy: str | None) -> int:
+        known = policy is None or policy in held.state.aliases
+        return self._max_age_ms if known else min(_UNKNOWN_MS, self._max_age_ms)
 
     def _refreshed(self, tenant: str, held: _Held | None, now_ms: int) -> _Held:
         if held is not None and held.failed_ms is not None and abs(now_ms - held.failed_ms) < _RETRY_MS:

@@ -77,9 +77,8 @@ class Tables:
         assert wanted.policy is not None
         alias = view.state.aliases.get(wanted.policy)
         if alias is None:
-            known = "a new name is known everywhere half a minute after it is published"
-            message = f"no policy `{wanted.policy}` is published; {known}"
-            raise RequestError(404, "unknown_policy", message)
+            known = "a new name is known everywhere a second after it is published"
+            raise RequestError(404, "unknown_policy", f"no policy `{wanted.policy}` is published; {known}")
         fingerprint, share = drawn(alias, wanted.policy, wanted, decision_id)
         table = self._published(fingerprint, view)
         # The policy that was asked for says what may be said: a caller cannot know its canaries and what they declare.

@@ -46,7 +46,7 @@ def alias(name: str, shares: Sequence[str], form: str, service: Callable[[], Ser
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @service_options
 def rollback(name: str, to: str | None, form: str, service: Callable[[], Service], *, force: bool) -> None:
-    """Lead a policy NAME back to where it led before. Decisions follow within half a minute.
+    """Lead a policy NAME back to where it led before. Decisions follow within 15 seconds.
 
     What that version asserts is proved again by today's catalog.
     """

@@ -42,7 +42,7 @@ def publish(file: str, dry_run: bool, form: str, service: Callable[[], Service])
         if form == "text":
             say(f"{reply['name']} {'would be' if dry_run else 'is'} {reply['fingerprint']}")
             if not dry_run:
-                click.echo("decisions follow within half a minute", err=True)
+                click.echo("decisions follow within 15 seconds", err=True)
         return
     if not findings:
         raise refusal(status, reply)

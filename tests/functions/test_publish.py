@@ -169,3 +169,20 @@ def test_a_policy_is_compiled_against_the_tenants_own_catalog(bare):
     row = Model("lab/tiny", "lab", "tiny", 1, 1)
     bare.state.revise("acme", lambda state: Revision(with_overlay(state, (row,))))
     assert bare.publish(source, "lab")[0] == 200
+
+
+def test_a_new_name_is_known_a_second_later_and_an_unknown_one_costs_a_read_a_second(bare, policy_text, wanted):
+    bare.publish()
+    assert bare.route()[0] == 200
+    sales = wanted(policy="acme/sales")
+    assert bare.route(sales)[1]["error"]["code"] == "unknown_policy"
+    assert bare.publish(policy_text.replace("acme/support", "acme/sales"), name="acme/sales")[0] == 200
+    bare.calls.clear()
+    assert bare.route(sales)[0] == 404
+    assert bare.calls == []
+    bare.now += 1_001
+    assert bare.route(sales)[0] == 200
+    for _ in range(30):
+        bare.now += 100
+        bare.route(wanted(policy="acme/nothing"))
+    assert bare.calls.count("dynamodb.GetItem") == 1 + 2

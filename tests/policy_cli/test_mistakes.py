@@ -110,7 +110,7 @@ def test_http_and_https_are_told_apart(pointsman, service):
 def test_a_policy_that_is_not_published_is_told_with_the_command_that_publishes(pointsman):
     done = pointsman("route", "--policy", "acme/nothing", *CALL)
     assert done.returncode == 2
-    assert "no policy `acme/nothing` is published; a new name is known everywhere half a minute after" in done.stderr
+    assert "no policy `acme/nothing` is published; a new name is known everywhere a second after" in done.stderr
     assert done.stderr.endswith("`pointsman publish FILE` publishes one\n")
 
 

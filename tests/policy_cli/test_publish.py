@@ -7,7 +7,7 @@ import pytest
 
 def test_a_policy_is_published_under_the_name_in_its_header(pointsman, policy_file):
     done = pointsman("publish", policy_file)
-    assert (done.returncode, done.stderr) == (0, "decisions follow within half a minute\n")
+    assert (done.returncode, done.stderr) == (0, "decisions follow within 15 seconds\n")
     assert done.stdout.startswith("acme/support is ")
     routed = pointsman("route", "--policy", "acme/support", "--task", "label", "--format", "json")
     assert json.loads(routed.stdout)["fingerprints"]["policy"] == done.stdout.split()[-1]
