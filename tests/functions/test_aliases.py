@@ -263,13 +263,14 @@ def test_a_version_whose_assert_todays_catalog_breaks_is_not_led_to(cloud, deare
     assert cloud.state.current("acme") == before
 
 
-def test_in_an_incident_a_name_is_forced_and_the_log_says_so(cloud, dearer, caplog):
+def test_in_an_incident_a_name_is_forced_and_the_log_says_so(cloud, dearer, capsys):
     first, second = dearer
     assert cloud.alias({"force": True}, "lab")[1]["alias"] == [[second, 1_000_000]]
-    caplog.clear()
+    capsys.readouterr()
     status, reply = cloud.alias({"rollback": True, "force": True}, "lab")
     assert (status, reply["alias"]) == (200, [[first, 1_000_000]])
-    assert [record.forced for record in caplog.records if hasattr(record, "forced")] == [True]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["forced"], line["AliasesMoved"]) == (True, [1.0])
 
 
 def test_a_catalog_that_changes_while_a_name_moves_is_the_one_that_is_asked(cloud, dearer):
