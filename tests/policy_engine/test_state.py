@@ -107,7 +107,7 @@ def test_the_packing_of_new_ids_follows_what_was_counted_since_the_last_look():
     idle = looked(burst, 61_600, 180)
     assert idle.packing == burst.packing
     assert looked(idle, 61_610, 3_600).packing == WIDEST
-    late = looked(burst, 70_000, 110)  # begun before the last one, and read after it
+    late = looked(burst, 70_000, 50)  # begun before another one, and read after it
     assert (late.pulses != burst.pulses, late.packing) == (True, burst.packing)
 
 
