@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from functions.stores.registry import Registry
+from functions.stores.state import StateStore
 from policy_client import HmacCredentials
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,12 @@ class Deployed:
         pages = self.aws("dynamodb").get_paginator("scan").paginate(TableName=self.ids["StatisticsTable"])
         found = [item for page in pages for item in page["Items"] if item["sk"]["S"].startswith("cell#")]
         return {each["sk"]["S"]: int(each["c"]["N"]) for each in found if each["pk"]["S"].startswith(f"{tenant}#")}
+
+    def state(self, tenant):
+        """What `route` decides with."""
+        return StateStore(
+            self.aws("dynamodb"), self.aws("s3"), self.outputs["StateTableName"], self.ids["StateBucket"]
+        ).current(tenant)
 
     def athena(self, query, eventually):
         """Rows of a query in the stack's own database and workgroup, as text."""

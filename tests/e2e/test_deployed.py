@@ -23,7 +23,8 @@ ENVELOPE = envelope_to_wire(build_envelope(task_type="label", context_tokens=900
 ASKED = {"policy": "acme/support", "envelope": ENVELOPE}
 PUBLISHING = ("PublishUrl", "/v1/policies/acme/support", {"source": POLICY})
 ROUTING = ("RouteUrl", "/v1/route", ASKED)
-DECISIONS = 12
+#: More than make a tenant busy: `learn` then asks for a snapshot.
+DECISIONS = 24
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +199,13 @@ def test_athena_counts_the_receipts(stack, decisions, eventually):
     eventually(lambda: len(stack.records("acme", "receipts")) >= DECISIONS, "receipts in S3")
     query = "SELECT count(DISTINCT receipt.circumstances.decision_id) FROM receipts WHERE receipt.tenant = 'acme'"
     assert stack.athena(query, eventually) == [[str(DECISIONS)]]
+
+
+def test_a_busy_tenant_gets_a_snapshot_that_nobody_else_asked_for(stack, decisions, eventually):
+    asked = eventually(lambda: [line for line in stack.logs("LearnLogs") if '"busy"' in line], "word of a busy tenant")
+    assert not [line for line in asked if '"unasked"' in line]
+    learned = eventually(lambda: stack.state("acme").snapshot.cells, "estimates")
+    assert {arm for arms in learned.values() for arm in arms} >= {each["plan"][0]["arm"] for each in decisions}
 
 
 def test_watch_makes_a_snapshot_of_what_was_learned(stack, decisions, eventually):
