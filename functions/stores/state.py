@@ -144,7 +144,8 @@ class StateStore:
             return
         asked: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         if kept := self._s3.delete_objects(Bucket=self._bucket, Delete=asked).get("Errors"):
-            raise StoreError(_CODE, f"{len(kept)} of {len(keys)} superseded states could not be removed", kept[0]["Code"])
+            message = f"{len(kept)} of {len(keys)} superseded states could not be removed"
+            raise StoreError(_CODE, message, kept[0]["Code"])
 
     def keep_policy(self, tenant: str, fingerprint: str, document: Mapping[str, Any]) -> PublishedPolicy:
         """Store a policy's `{ir, lines, source, ...}` for ever, and return what is stored under its fingerprint.
