@@ -3,12 +3,16 @@
 from policy_client.client import Client
 from policy_client.credentials import Credentials, HmacCredentials, SigV4Credentials
 from policy_client.errors import ClientError, NoCandidates, RouteError, RouteUnavailable
+from policy_client.orders import AfterOutcome, Cascade, Check, Parameter
 from policy_client.reply import PlanStep, RouteReply
 from policy_client.spans import span_attributes, span_name
 from policy_client.telemetry import TelemetryStats
 from policy_lang.envelope import Envelope, EnvelopeError, build_envelope
 
 __all__ = [
+    "AfterOutcome",
+    "Cascade",
+    "Check",
     "Client",
     "ClientError",
     "Credentials",
@@ -16,6 +20,7 @@ __all__ = [
     "EnvelopeError",
     "HmacCredentials",
     "NoCandidates",
+    "Parameter",
     "PlanStep",
     "RouteError",
     "RouteReply",

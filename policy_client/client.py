@@ -28,6 +28,10 @@ __all__ = ["Client"]
 
 # With the longest pause between two, about a quarter of an hour; then they are spilled.
 _RECEIPT_ATTEMPTS = 50
+_STARVED = (
+    "an answer was cut off before it said anything (finish_reason length, no content): reasoning counts towards "
+    "`max_tokens`, so allow more, or write `set max_tokens at least N` into the route and apply `reply.parameters`"
+)
 _CARRIED = re.compile(rb'"receipt": ?("receipt\.[A-Za-z0-9._-]+")')
 
 
@@ -67,6 +71,9 @@ class Client:
         sessions: int = 10_000,
         clock: Callable[[], int] = _wall_clock,
     ) -> None:
+        if isinstance(credentials, type) or not callable(getattr(credentials, "headers", None)):
+            kinds = "`HmacCredentials(key_id, secret)` or `SigV4Credentials(region)`"
+            raise TypeError(f"`credentials` must be {kinds}; {type(credentials).__name__} was given")
         self._credentials, self._clock, self._exit_flush = credentials, clock, exit_flush
         timeouts = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         self._route = Transport(url, **timeouts)
@@ -118,6 +125,12 @@ class Client:
         the same request gets the same reply. fallback: the emergency model that RouteUnavailable names when no answer
         comes. Raises RouteError, NoCandidates, RouteUnavailable.
         """
+        if not isinstance(envelope, Envelope):
+            raise TypeError("`envelope` must be an Envelope, as `build_envelope` makes it")
+        if attributes is not None and not isinstance(attributes, Mapping):
+            raise TypeError('`attributes` must be a mapping of names to values, such as {"region": "eu"}')
+        if isinstance(candidates, str):
+            raise TypeError('`candidates` must be a sequence of arm ids, such as ["anthropic/claude-haiku-4-5"]')
         given = {
             "policy": policy,
             "ir": ir,
@@ -131,8 +144,6 @@ class Client:
             "idempotency_key": idempotency_key,
             "carry_receipt": self._carries or None,
         }
-        if not isinstance(envelope, Envelope):
-            raise TypeError("`envelope` must be an Envelope, as `build_envelope` makes it")
         asked = {name: value for name, value in given.items() if value is not None}
         asked["envelope"] = envelope_to_wire(envelope)
         if session is None or pin is not None:
@@ -165,6 +176,9 @@ class Client:
         hop counts the calls made for this decision from 0; arm defaults to the plan's step of that number, and has to
         be given in shadow, where what served is not what was decided. A quality that comes later is a record of its
         own, with `outcome=None`. Tokens, milliseconds; quality 0..1.
+
+        An answer that was cut off (`finish_reason="length"`) before it said anything (`empty_content`) is no `ok`: it
+        is reported as `truncated` and counted in `stats().warnings`, for mostly its reasoning used up `max_tokens`.
         """
         told = {
             "outcome": outcome,
@@ -181,13 +195,22 @@ class Client:
             "empty_content": empty_content or None,
         }
         try:
-            return self._queue.put(encoded_report(reply, hop, arm, told))
+            starved = finish_reason == "length" and empty_content
+            if starved and outcome == "ok":
+                told["outcome"] = "truncated"
+            queued = self._queue.put(encoded_report(reply, hop, arm, told))
+            if queued and starved:
+                self._queue.warn(_STARVED)
+            return queued
         except Exception as problem:  # noqa: BLE001 - a report must never break the call it reports on
             return self._queue.reject(f"{type(problem).__name__}: {problem}")
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send queued telemetry and carried receipts now; False when some are pending after `timeout` seconds."""
-        return self._queue.flush(timeout) and self._receipts.flush(timeout)
+        deadline = time.monotonic() + timeout
+        with self._receipts.hurried():
+            told = self._queue.flush(deadline)
+            return self._receipts.flush(deadline) and told
 
     def stats(self) -> TelemetryStats:
         """Counters of the telemetry queue."""
@@ -200,8 +223,10 @@ class Client:
     def close(self, timeout: float | None = None) -> bool:
         """Flush within `timeout` seconds (default `exit_flush`) and let go of the connections; True if all is sent."""
         _open_clients.discard(self)
-        patience = self._exit_flush if timeout is None else timeout
-        told, returned = self._queue.close(patience), self._receipts.close(patience)
+        deadline = time.monotonic() + (self._exit_flush if timeout is None else timeout)
+        with self._receipts.hurried():
+            told = self._queue.close(deadline)
+            returned = self._receipts.close(deadline)
         self._route.close()
         self._report.close()
         return told and returned
@@ -249,8 +274,8 @@ class Client:
 
     def _renew(self) -> None:
         # Closing the child's copies does not end the parent's connections: nothing is sent on them.
-        self._route.close()
-        self._report.close()
+        self._route.let_go()
+        self._report.let_go()
         self._queue.renew()
         self._receipts.renew()
         self._sessions.renew()

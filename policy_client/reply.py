@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy_client.errors import NoCandidates, RouteError
+from policy_client.orders import AfterOutcome, Cascade, Parameter, orders_from_wire
 from policy_lang.frozen import frozen
+from policy_lang.vocabulary import Outcome
 
 __all__ = ["PlanStep", "RouteReply", "read_reply", "reply_from_wire"]
 
@@ -33,8 +35,12 @@ class RouteReply:
 
     `tier` is None where a model outside the route's tiers serves; confidence is P(the arm clears the route's floors).
     In `mode` shadow the caller serves as it did before and reports the arm it used. `token` goes back with telemetry,
-    untouched, and `session_pin` with the session's next call: the client sees to it. `document` is the reply as
-    received, reasons per candidate included.
+    untouched, and `session_pin` with the session's next call: the client sees to it.
+
+    What the route asks of whoever calls: `parameters` to change, what follows an outcome (`on`, read with `after`), the
+    time a call may take (None: the policy sets none), the `cascade` where one was weighed, and `batch` where batch or
+    flex prices were counted, so that the call belongs in that service. `warnings`: what was wrong with the decision's
+    inputs, by name, and decided around. `document` is the reply as received, reasons per candidate included.
     """
 
     decision_id: str
@@ -58,7 +64,17 @@ class RouteReply:
     state_age_ms: int
     token: str
     session_pin: str | None
+    parameters: tuple[Parameter, ...]
+    on: Mapping[str, AfterOutcome]
+    timeout_ms: int | None
+    cascade: Cascade | None
+    batch: bool
+    warnings: tuple[str, ...]
     document: Mapping[str, Any]
+
+    def after(self, outcome: Outcome) -> AfterOutcome:
+        """What follows a call that ended in `outcome`, whichever step it was: `next` where the route says nothing."""
+        return self.on.get(outcome, _NEXT)
 
 
 def read_reply(status: int, content: bytes) -> RouteReply:
@@ -77,7 +93,7 @@ def read_reply(status: int, content: bytes) -> RouteReply:
 
 def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
     """Read a reply whose status is `served`; KeyError or TypeError where it is not one."""
-    baseline = document["baseline"]
+    baseline, orders = document["baseline"], orders_from_wire(document)
     steps = (PlanStep(**{name: step[name] for name in PlanStep.__match_args__}) for step in document["plan"])
     return RouteReply(
         **{name: document[name] for name in _PLAIN},
@@ -85,9 +101,11 @@ def reply_from_wire(document: Mapping[str, Any]) -> RouteReply:
         baseline_arm=baseline["arm"],
         baseline_cost_nanodollars=baseline["cost_nanodollars"],
         session_pin=document.get("session_pin"),
+        **orders,
         document=document,
     )
 
 
-_DERIVED = ("plan", "baseline_arm", "baseline_cost_nanodollars", "session_pin", "document")
+_NEXT = AfterOutcome()
+_DERIVED = {"plan", "baseline_arm", "baseline_cost_nanodollars", "session_pin", "document", *orders_from_wire({})}
 _PLAIN = tuple(name for name in RouteReply.__match_args__ if name not in _DERIVED)

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -30,6 +30,8 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 20.0
 # Reasons are few unless a service answers every batch in words of its own.
 _MOST_REASONS = 50
 _OTHER_REASON = "other reasons"
+# Seconds for the thread to end once it is told to, where the deadline has passed.
+_LEAVE = 0.1
 
 _log = logging.getLogger("policy_client")
 
@@ -41,7 +43,8 @@ class TelemetryStats:
     accepted: taken by the service. refused: the service would not take it, or not after every attempt. dropped: the
     oldest, when the queue was full. spilled: written to the spool file. pending: still here. `invalid` records were
     never queued. `last_error` is the latest reason for a refusal or a retry; `reasons` says how many records each made
-    invalid, refused or spilled. The first record of each reason is logged as a warning of the logger `policy_client`.
+    invalid, refused or spilled; `warnings` how many records that were queued told of something to set right. The first
+    record of each reason and warning is logged as a warning of the logger `policy_client`.
     """
 
     queued: int = 0
@@ -54,6 +57,7 @@ class TelemetryStats:
     pending: int = 0
     last_error: str | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
 
 
 class TelemetryQueue:
@@ -90,8 +94,10 @@ class TelemetryQueue:
         self._thread: threading.Thread | None = None
         self._flushing = 0
         self._closed = False
+        self._disowned = False
         self._stats = TelemetryStats()
         self._reasons: Counter[str] = Counter()
+        self._warnings: Counter[str] = Counter()
 
     def put(self, record: bytes) -> bool:
         """Queue one encoded record; False once closed. When full the oldest gives way."""
@@ -113,43 +119,61 @@ class TelemetryQueue:
         self._blame("invalid", 1, reason)
         return False
 
-    def flush(self, timeout: float) -> bool:
-        """Send at once what is queued and wait until nothing is pending; False when `timeout` seconds did not do."""
-        deadline = time.monotonic() + timeout
+    def warn(self, warning: str) -> None:
+        """Count what a record told of, and log it when it is new."""
+        with self._changed:
+            new = _counted(self._warnings, warning, 1)
+        if new:
+            _log.warning("%s (more of these are only counted, in `stats().warnings`)", warning)
+
+    @contextlib.contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Inside, what is queued is sent at once, however young and few it is."""
         with self._changed:
             self._flushing += 1
             self._changed.notify_all()
-            try:
-                while self._waiting or self._in_flight:
-                    left = deadline - time.monotonic()
-                    if left <= 0 or self._thread is None:
-                        return False
-                    self._changed.wait(left)
-                return True
-            finally:
+        try:
+            yield
+        finally:
+            with self._changed:
                 self._flushing -= 1
 
-    def close(self, timeout: float) -> bool:
+    def flush(self, deadline: float) -> bool:
+        """Send at once what is queued and wait until nothing is pending; False when it took beyond `deadline`, in
+        seconds of `time.monotonic`.
+        """
+        with self.hurried(), self._changed:
+            while self._waiting or self._in_flight:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._thread is None:
+                    return False
+                self._changed.wait(left)
+            return True
+
+    def close(self, deadline: float) -> bool:
         """Flush, then stop; what is left is spilled where a spool file was named, otherwise dropped and counted."""
-        done = self.flush(timeout)
+        done = self.flush(deadline)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(max(0.1, timeout))
+            thread.join(max(_LEAVE, deadline - time.monotonic()))
         with self._changed:
             # Where the thread hangs in a send, its batch may arrive twice; that is harmless, losing it is not.
             left = self._in_flight + [record for _, record in self._waiting]
             self._waiting.clear()
             self._in_flight = []
-        self._give_up(left, "the client was closed")
+            self._disowned = True
+        if left:
+            self._blame(self._given_up(left), len(left), "the client was closed")
         return done
 
     def stats(self) -> TelemetryStats:
         """A consistent copy of the counters."""
         with self._changed:
-            return replace(self._stats, pending=len(self._waiting) + len(self._in_flight), reasons=dict(self._reasons))
+            pending, reasons = len(self._waiting) + len(self._in_flight), dict(self._reasons)
+            return replace(self._stats, pending=pending, reasons=reasons, warnings=dict(self._warnings))
 
     def _started(self) -> None:
         if self._thread is None:
@@ -163,15 +187,15 @@ class TelemetryQueue:
         self._reclaim()
         while (batch := self._next_batch()) is not None:
             self._deliver(batch)
-            with self._changed:
-                self._in_flight = []
-                self._changed.notify_all()
 
     def _reclaim(self) -> None:
         if self._spill is None:
             return
         found = claim_spool(self._spill)
         with self._changed:
+            if self._disowned:
+                write_spool(self._spill, found)
+                return
             room = max(0, self._capacity - len(self._waiting))
             kept = found[-room:] if room else []
             self._count(queued=len(found), dropped=len(found) - len(kept))
@@ -198,7 +222,7 @@ class TelemetryQueue:
             if batch and size > self._most_bytes:
                 break
             batch.append(self._waiting.popleft()[1])
-        self._in_flight = batch
+        self._in_flight = list(batch)
         return batch
 
     def _deliver(self, batch: list[bytes]) -> None:
@@ -208,8 +232,7 @@ class TelemetryQueue:
         for attempt in range(self._attempts):
             status, reason = self._attempt(body)
             if 200 <= status < 300:
-                with self._changed:
-                    self._count(accepted=len(batch))
+                self._ended("accepted", batch, reason)
                 return
             if status and status < 500 and status not in _RETRYABLE:
                 break
@@ -223,9 +246,21 @@ class TelemetryQueue:
             self._deliver(batch[:middle])
             self._deliver(batch[middle:])
         elif status == 0 or status >= 500 or status in _RETRYABLE:
-            self._give_up(batch, reason)
+            self._ended(self._given_up(batch), batch, reason)
         else:
-            self._blame("refused", len(batch), reason)
+            self._ended("refused", batch, reason)
+
+    def _ended(self, state: str, batch: list[bytes], reason: str) -> None:
+        """Count the first of what is in flight under what became of it, unless `close` has done so."""
+        with self._changed:
+            if self._disowned:
+                return
+            del self._in_flight[: len(batch)]
+            if state == "accepted":
+                self._count(accepted=len(batch))
+            else:
+                self._blame(state, len(batch), reason)
+            self._changed.notify_all()
 
     def _wrapped(self, batch: list[bytes]) -> bytes:
         return self._envelope % {b"key": uuid4().hex.encode(), b"batch": b",".join(batch)}
@@ -239,20 +274,15 @@ class TelemetryQueue:
             return 0, f"{type(problem).__name__}: {problem}"
         return status, f"{status}: {content[:200].decode(errors='replace')}"
 
-    def _give_up(self, records: list[bytes], reason: str) -> None:
-        spilled = bool(records) and self._spill is not None and write_spool(self._spill, records)
-        if records:
-            self._blame("spilled" if spilled else "refused", len(records), reason)
-        with self._changed:
-            self._changed.notify_all()
+    def _given_up(self, records: list[bytes]) -> str:
+        """Spill what can be spilled: `spilled`, or `refused` where there is nowhere to."""
+        return "spilled" if self._spill is not None and write_spool(self._spill, records) else "refused"
 
     def _blame(self, kind: str, records: int, reason: str) -> None:
         """Count `records` under what became of them and under the reason, which is logged when it is new."""
         with self._changed:
             self._count(**{kind: records}, error=reason)
-            counted = reason if reason in self._reasons or len(self._reasons) < _MOST_REASONS else _OTHER_REASON
-            new = counted not in self._reasons
-            self._reasons[counted] += records
+            new = _counted(self._reasons, reason, records)
         if new:
             what = "not queued" if kind == "invalid" else kind
             _log.warning("a record was %s: %s (more of these are only counted, in `stats().reasons`)", what, reason)
@@ -261,6 +291,14 @@ class TelemetryQueue:
         stats = self._stats
         added = {name: getattr(stats, name) + n for name, n in more.items()}
         self._stats = replace(stats, **added, last_error=error or stats.last_error)
+
+
+def _counted(reasons: Counter[str], reason: str, records: int) -> bool:
+    """Whether it is new."""
+    counted = reason if reason in reasons or len(reasons) < _MOST_REASONS else _OTHER_REASON
+    new = counted not in reasons
+    reasons[counted] += records
+    return new
 
 
 def _backoff(attempt: int) -> float:

@@ -34,6 +34,7 @@ class Transport:
         self.prefix = parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeouts = connect_timeout, read_timeout
+        self._most_idle = _IDLE_KEPT
         self._idle: deque[http.client.HTTPConnection] = deque()
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Response:
@@ -49,6 +50,11 @@ class Transport:
         return self._exchange(self._opened(), path, body, headers)
 
     def close(self) -> None:
+        """Close what is idle, and from now on every connection once it was used."""
+        self._most_idle = 0
+        self.let_go()
+
+    def let_go(self) -> None:
         """Close what is idle."""
         while self._idle:
             self._idle.pop().close()
@@ -82,7 +88,7 @@ class Transport:
         return connection
 
     def _keep(self, connection: http.client.HTTPConnection) -> None:
-        if len(self._idle) < _IDLE_KEPT:
+        if len(self._idle) < self._most_idle:
             self._idle.append(connection)
         else:
             connection.close()

@@ -19,7 +19,7 @@ from policy_engine.pins import Pin
 from policy_engine.snapshot import Snapshot
 from policy_engine.soundness import CLOCK_SKEW_MS
 from policy_engine.table import Survey, Table
-from policy_engine.token import TokenArm, TokenClaims, priced_arm
+from policy_engine.token import TokenArm, TokenClaims, fitting, priced_arm
 from policy_engine.wire import RouteRequest
 from policy_lang.frozen import frozen
 from policy_lang.ir import PPM
@@ -60,9 +60,10 @@ class Decision(NamedTuple):
 
     policy: name of the one that decides. confidence_ppm: P(the served arm clears the route's floors), 1,000,000 where
     the route has none. mode shadow: the caller keeps serving as before and reports what it used. probing_ppm: chance of
-    what the draws over half-open arms let through. others: in shadow, every arm that the old path may turn out to have
+    what the draws over half-open arms let through. others: in shadow, the arms that the old path may turn out to have
     used. warnings: what was wrong with the inputs and decided around: clock_before_snapshot (nothing is explored),
-    statistics_left_out, baseline_absent (the dearest stands in).
+    statistics_left_out, baseline_absent (the dearest stands in), arms_left_out (telemetry on some candidates would be
+    refused: in shadow the token has no room for all of them).
     """
 
     cell: Cell
@@ -129,7 +130,8 @@ class Decision(NamedTuple):
         """What the decision token signs. In shadow any candidate may turn out to be what the old path used."""
         survey, now, shadow = self.cell.survey, self.circumstances, self.mode == "shadow"
         planned = {arm.arm for arm in self.course.token_arms}
-        arms = self.course.token_arms + tuple(arm for arm in self.others if arm.arm not in planned)
+        others = sorted((arm for arm in self.others if arm.arm not in planned), key=lambda arm: arm.arm)
+        arms = (*self.course.token_arms, *others)
         return TokenClaims(
             tenant=now.tenant,
             decision_id=now.decision_id,
@@ -193,6 +195,10 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
         course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
     warnings = _warnings(table, cell, snapshot, circumstances)
+    likely = _others(table, survey, snapshot)
+    others = fitting(course.token_arms, likely)
+    if len(others) < len(likely):
+        warnings += ("arms_left_out",)
     return Decision(
         cell,
         course,
@@ -203,18 +209,20 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
         *fingerprints,
         warnings,
         probing,
-        _others(table, survey, snapshot),
+        others,
     )
 
 
 def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
-    """Candidates and baseline at their prices where the policy decides in shadow: its gates bind no other path."""
+    """Baseline and candidates at their prices where the policy decides in shadow: its gates bind no other path.
+
+    The baseline comes first, for it is what is most often in use, then the candidates in the policy's order.
+    """
     if table.policy.mode != "shadow":
         return ()
-    models = {c.model.arm: c.model for c in survey.candidates if c.model.arm in table.catalog.models}
-    if survey.baseline is not None:
-        models[survey.baseline.model.arm] = survey.baseline.model
-    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in sorted(models.items()))
+    first = () if survey.baseline is None else (survey.baseline,)
+    models = {c.model.arm: c.model for c in (*first, *survey.candidates) if c.model.arm in table.catalog.models}
+    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in models.items())
 
 
 def _left_out(table: Table, survey: Survey, now: Circumstances) -> tuple[frozenset[str], int]:

@@ -23,12 +23,17 @@ __all__ = [
     "TokenArm",
     "TokenClaims",
     "TokenError",
+    "fitting",
     "mint",
     "priced_arm",
     "sign",
     "signed_payload",
     "verify",
 ]
+
+#: Of the arms' rows in the payload, in bytes. In base64url five sixths of the 16,384 characters that telemetry admits;
+#: the sixth that is left is more than tenant, names and key id can fill.
+_MOST_ARM_BYTES = 10_240
 
 
 class TokenError(ValueError):
@@ -97,7 +102,8 @@ def _classes(step: Prices) -> tuple[int, int, int, int]:
 class TokenClaims:
     """A decision as telemetry needs it. `at_ms` is the decision's time; `arms` are the plan's, in hop order.
 
-    `decided`: in shadow, the arm that would have served; then `arms` holds every candidate behind the plan's. `trial`:
+    `decided`: in shadow, the arm that would have served; then `arms` holds candidates behind the plan's, all of them
+    where a token has room (`fitting`). `trial`:
     the lane whose stop-loss counts the decision. `trips`: outcomes after which the route says `open breaker`.
     `charges`: what it was expected to use of each account (`accounts.py`), by key.
     """
@@ -117,12 +123,23 @@ class TokenClaims:
     charges: tuple[tuple[str, int], ...] = ()
 
 
+def fitting(plan: tuple[TokenArm, ...], others: tuple[TokenArm, ...]) -> tuple[TokenArm, ...]:
+    """The first of `others`, in their order and up to the one that a token beside the arms of the plan has no room for.
+
+    So that telemetry admits every token; with names and prices as they are, it holds about 140 arms.
+    """
+    planned = {arm.arm for arm in plan}
+    room = _MOST_ARM_BYTES - sum(_size(arm) for arm in plan)
+    for count, arm in enumerate(others):
+        room -= 0 if arm.arm in planned else _size(arm)
+        if room < 0:
+            return others[:count]
+    return others
+
+
 def mint(claims: TokenClaims, keys: SigningKeys) -> str:
     """Sign `claims` with the current key."""
-    arms = [
-        [a.arm, a.generation, a.price_in, a.price_out, a.price_cached_read, a.price_cached_write, *map(list, a.tiers)]
-        for a in claims.arms
-    ]
+    arms = [_row(arm) for arm in claims.arms]
     payload = [
         claims.tenant,
         claims.decision_id,
@@ -157,6 +174,16 @@ def verify(token: str, keys: SigningKeys) -> TokenClaims:
         trips=tuple(seldom.get("trips", ())),
         charges=tuple((key, amount) for key, amount in seldom.get("charges", ())),
     )
+
+
+def _row(arm: TokenArm) -> list[object]:
+    prices = arm.price_in, arm.price_out, arm.price_cached_read, arm.price_cached_write
+    return [arm.arm, arm.generation, *prices, *map(list, arm.tiers)]
+
+
+def _size(arm: TokenArm) -> int:
+    """Bytes of the row and the comma behind it."""
+    return len(canonical(_row(arm))) + 1
 
 
 def _arm(arm: str, generation: int, base_in: int, base_out: int, read: int, write: int, *tiers: list[int]) -> TokenArm:

@@ -90,12 +90,12 @@ def witness_of(deployment: Deployment, tenant: str, asked: Asked) -> Witness:
     decided: set[str] | None = None
     accepted: set[str] | None = None
     if asked.decisions is None:
-        lines = _log_lines(deployment, "RouteLogs", "routing.decision.id", asked.since_ms)
+        lines = _log_lines(deployment, "RouteLogs", tenant, asked.since_ms)
         decided = {str(line["routing.decision.id"]) for line in lines if _of(line, tenant, "routing.decision.id")}
     else:
         decided = _ids_in(asked.decisions, "decision id of 32 hexadecimal digits", _DECISION)
     if asked.accepted is None:
-        lines = _log_lines(deployment, "IngestLogs", "accepted", asked.since_ms)
+        lines = _log_lines(deployment, "IngestLogs", tenant, asked.since_ms)
         batches = [line for line in lines if _of(line, tenant, "batch") and isinstance(line.get("accepted"), int)]
         accepted = {f"{line['batch']}:{position}" for line in batches for position in range(line["accepted"])}
     else:
@@ -127,13 +127,13 @@ def _enter_lines(books: Books, message: str, place: Place) -> None:
             enter(line, place)
 
 
-def _log_lines(deployment: Deployment, group: str, word: str, since_ms: int) -> Iterator[dict[str, Any]]:
-    """Structured lines of a function's log that hold `word`."""
+def _log_lines(deployment: Deployment, group: str, tenant: str, since_ms: int) -> Iterator[dict[str, Any]]:
+    """Structured lines of a function's log that hold the tenant's name, in whatever place."""
     with deployment.reaching("the logs of"):
         pages = (
             deployment.client("logs")
             .get_paginator("filter_log_events")
-            .paginate(logGroupName=deployment.name(group), startTime=since_ms, filterPattern=f'"{word}"')
+            .paginate(logGroupName=deployment.name(group), startTime=since_ms, filterPattern=f'"{tenant}"')
         )
         for message in (event["message"] for page in pages for event in page["events"]):
             try:

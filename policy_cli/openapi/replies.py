@@ -73,7 +73,9 @@ REPLIES: dict[str, Schema] = {
         },
     ),
     "Fingerprints": _object({"policy": _HASH, "catalog": _HASH, "snapshot": _HASH, "engine": {"const": ENGINE}}),
-    "AfterOutcome": _object({"then": _TEXT}, {"retries": _WHOLE, "backoff_ms": _WHOLE, "disable_ms": _WHOLE}),
+    "AfterOutcome": _object(
+        {"then": _TEXT}, {"retries": _WHOLE, "backoff_ms": _WHOLE, "disable_ms": _WHOLE, "open_breaker": _FLAG}
+    ),
     "CascadeWeighed": _object(
         {
             "steps": _many(_TEXT),
@@ -139,7 +141,9 @@ REPLIES: dict[str, Schema] = {
             "session_pin": {"type": "string", "description": "send it with the session's next request"},
             "seed": _WHOLE,
             "receipt": _CARRIED,
-            "warnings": _many(_words(("clock_before_snapshot", "statistics_left_out", "baseline_absent"))),
+            "warnings": _many(
+                _words(("clock_before_snapshot", "statistics_left_out", "baseline_absent", "arms_left_out"))
+            ),
         },
     ),
     "TelemetryReply": _object({"accepted": {"type": "integer", "minimum": 1, "maximum": MAX_TELEMETRY_RECORDS}}),

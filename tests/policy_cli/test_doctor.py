@@ -10,8 +10,11 @@ import pytest
 from policy_cli.demo.harvest import corrupt_receipt, lose_message
 from policy_cli.demo.onboarding import hmac_credentials, onboard
 from policy_cli.demo.policies import sample_texts
+from policy_cli.deployment import Deployment
 from policy_cli.dev import LocalStack, VirtualClock
+from policy_cli.doctor.reading import Asked, witness_of
 from policy_client import Client, build_envelope
+from policy_engine.accounting import Witness
 
 DECISIONS = 8
 ENVELOPE = build_envelope(task_type="label", context_tokens=900, estimated_tokens=300)
@@ -188,6 +191,24 @@ def test_ids_that_the_caller_kept_stand_in_for_the_logs(rested, tmp_path):
     refused = rested.run("doctor", "--decisions", kept)
     assert refused.exit_code == 2
     assert "--tenant" in refused.output
+
+
+def test_of_the_logs_of_many_tenants_only_the_lines_of_the_one_are_fetched(rested):
+    texts = [text for text in sample_texts() if text.tenant == "quay"]
+    (quay,) = onboard(rested.stack, texts)
+    with Client(rested.stack.url, hmac_credentials(quay), clock=rested.stack.clock, read_timeout=60) as client:
+        client.route(policy=texts[0].name, envelope=ENVELOPE)
+    deployment, fetched = Deployment("pointsman"), []
+    logs = deployment.client("logs")
+    logs.meta.events.register(
+        "after-call.cloudwatch-logs.FilterLogEvents", lambda parsed, **_: fetched.extend(parsed["events"])
+    )
+    assert len(witness_of(deployment, "acme", Asked()).decided) == DECISIONS
+    assert witness_of(deployment, "nobody", Asked()) == Witness(set(), set())
+    assert len(fetched) >= DECISIONS
+    assert {json.loads(event["message"])["tenant"] for event in fetched} == {"acme"}
+    said = logs.filter_log_events(logGroupName=deployment.name("RouteLogs"))["events"]
+    assert any('"quay"' in event["message"] for event in said)
 
 
 def test_a_stack_that_is_not_there_is_a_tool_error(rested):

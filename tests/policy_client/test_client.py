@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from hashlib import sha256
 
 import pytest
@@ -245,8 +246,58 @@ def test_an_address_that_cannot_be_posted_to_is_refused_at_once(url):
         Client(url, KEY)
 
 
+@pytest.mark.parametrize("credentials", [None, "k-acme", HmacCredentials])
+def test_credentials_that_cannot_sign_are_refused_at_once(credentials):
+    with pytest.raises(TypeError, match=r"must be `HmacCredentials\(key_id, secret\)` or `SigV4Credentials"):
+        Client("http://127.0.0.1:9", credentials)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"attributes": ["eu"]}, "`attributes` must be a mapping of names to values"),
+        ({"attributes": []}, "`attributes` must be a mapping of names to values"),
+        ({"attributes": "eu"}, "`attributes` must be a mapping of names to values"),
+        ({"candidates": "a/b"}, "`candidates` must be a sequence of arm ids"),
+        ({"envelope": {"task_type": "label"}}, "`envelope` must be an Envelope"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_refused_before_anything_is_sent(service, wrong, says):
+    with Client(service.url, KEY) as client, pytest.raises(TypeError, match=says):
+        client.route(**{"policy": "a", "envelope": ENVELOPE, **wrong})
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("end", [Client.flush, Client.close])
+def test_one_timeout_covers_telemetry_and_receipts_and_neither_waits_for_the_other(service, reply_document, end):
+    receipt = {"receipt": "receipt.k1.e30.mac"}
+    service.answer(200, {**reply_document, **receipt})
+    with Client(service.url, KEY, carry_receipts=True, batch_age=60, telemetry_url="http://127.0.0.1:9") as client:
+        reply = client.route(envelope=ENVELOPE, policy="acme/support")
+        client.telemetry(reply)
+        began = time.monotonic()
+        assert end(client, 0.5) is False
+        assert 0.4 < time.monotonic() - began < 0.9
+        assert client.carried().accepted == 1
+        assert client.stats().accepted == 0
+
+
+def test_a_close_that_waits_for_both_in_vain_takes_its_timeout_once(service, reply_document):
+    service.answer(200, {**reply_document, "receipt": "receipt.k1.e30.mac"})
+    service.answer(503, {"error": {}}, wait=2)
+    client = Client(service.url, KEY, carry_receipts=True, batch_age=60, read_timeout=30)
+    client.telemetry(client.route(envelope=ENVELOPE, policy="acme/support"))
+    began = time.monotonic()
+    assert client.close(0.5) is False
+    assert time.monotonic() - began < 0.95
+    assert (client.stats().refused, client.carried().refused) == (1, 1)
+
+
 def test_the_public_names_are_these():
     assert sorted(policy_client.__all__) == [
+        "AfterOutcome",
+        "Cascade",
+        "Check",
         "Client",
         "ClientError",
         "Credentials",
@@ -254,6 +305,7 @@ def test_the_public_names_are_these():
         "EnvelopeError",
         "HmacCredentials",
         "NoCandidates",
+        "Parameter",
         "PlanStep",
         "RouteError",
         "RouteReply",

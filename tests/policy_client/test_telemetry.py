@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from policy_client import Client, HmacCredentials, TelemetryStats
 from policy_client.reply import reply_from_wire
+from policy_client.spool import claim_spool, write_spool
 from policy_client.telemetry import TelemetryQueue
 from policy_engine.wire import parse_telemetry
 
@@ -96,6 +98,29 @@ def test_why_records_were_refused_is_counted_too_and_reasons_stay_few(service, r
     assert len(caplog.records) == 51
 
 
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        ({"finish_reason": "length", "empty_content": True}, "truncated"),
+        ({"finish_reason": "length", "empty_content": True, "outcome": "wrong"}, "wrong"),
+        ({"finish_reason": "length"}, "ok"),
+        ({"finish_reason": "tool_calls", "empty_content": True}, "ok"),
+    ],
+)
+def test_an_answer_cut_off_before_it_said_anything_is_no_success_and_warned_of(service, reply, caplog, told, outcome):
+    service.answer(202, {"accepted": 1})
+    with Client(service.url, KEY, batch_age=60) as client:
+        for _ in range(3):
+            assert client.telemetry(reply, **told)
+        assert client.flush(5)
+        warnings = client.stats().warnings
+    assert [record["outcome"] for record in service.records()] == [outcome] * 3
+    starved = told["finish_reason"] == "length" and "empty_content" in told
+    assert list(warnings.values()) == [3] * starved
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * starved
+    assert all("set max_tokens at least N" in warning for warning in warnings)
+
+
 def test_a_service_that_stumbles_gets_the_batch_again(service, reply):
     service.answer(500, {"error": {}})
     service.answer(429, {"error": {}})
@@ -130,10 +155,10 @@ def test_a_refused_batch_is_halved_until_the_bad_record_stands_alone():
     queue = TelemetryQueue(send, max_age=30, batch=16)
     for number in range(16):
         queue.put(b"%d" % number)
-    assert queue.flush(5)
+    assert queue.flush(time.monotonic() + 5)
     assert sorted(taken) == [n for n in range(16) if n != 5]
     assert (queue.stats().accepted, queue.stats().refused) == (15, 1)
-    queue.close(1)
+    queue.close(time.monotonic() + 1)
 
 
 def test_a_full_queue_lets_the_oldest_go_and_counts_them(service, reply):
@@ -181,6 +206,41 @@ def test_what_could_not_be_delivered_waits_in_the_spool_for_the_next_process(ser
     assert [record["latency_ms"] for record in service.records()] == [0, 1, 2, 3]
     assert list(tmp_path.iterdir()) == []
     assert balanced(client.stats())
+
+
+# What a process does that is killed when it has claimed the spool and read it, and is about to remove it.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from policy_client.spool import claim_spool
+def last_moment(event, arguments):
+    if event == "os.remove" and str(arguments[0]).endswith(".claimed"):
+        print("claimed", flush=True)
+        if sys.stdin.readline():
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(last_moment)
+claim_spool(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_what_a_killed_process_had_claimed_is_taken_up_by_the_next_and_by_none_while_it_lives(tmp_path):
+    spool = tmp_path / "spool"
+    assert write_spool(spool, [b"1", b"2"])
+    command = [sys.executable, "-c", KILLED, spool]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as doomed:
+        assert doomed.stdout.readline() == "claimed\n"
+        assert claim_spool(spool) == []
+        write_spool(spool, [b"3"])
+        doomed.stdin.write("now\n")
+        doomed.stdin.flush()
+        assert doomed.wait(30) == -signal.SIGKILL
+    (left,) = tmp_path.glob("spool.*.claimed")
+    assert left.read_text() == "1\n2\n"
+    write_spool(tmp_path / "spool.receipts", [b"4"])
+    assert claim_spool(tmp_path / "spool.receipts") == [b"4"]
+    assert claim_spool(spool) == [b"1", b"2", b"3"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_spool_what_is_left_at_the_end_is_counted(reply):

@@ -20,8 +20,8 @@ from policy_engine.soundness import CLOCK_SKEW_MS, unsound
 from policy_engine.state import RouteState, StateError, pack_state, state_document, unpack_state, with_snapshot
 from policy_engine.statistics import CellRow, epoch_of, merge_sums, outcome_sums, quality_sums
 from policy_engine.table import compile_table
-from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint
-from policy_engine.wire import MAX_COUNT, RouteRequest, TelemetryRecord
+from policy_engine.token import SigningKeys, TokenArm, TokenClaims, mint, verify
+from policy_engine.wire import MAX_COUNT, RouteRequest, TelemetryRecord, record_from_wire
 from policy_lang.admission import AdmissionError, admit, policy_from_document
 from policy_lang.canonical import canonical
 from policy_lang.catalog import Catalog, CatalogError, Model, Prices, model_document, model_from_document
@@ -219,6 +219,25 @@ class TestCandidates:
         assert decision.cell.outlook.baseline.model.arm == "b/strong"
         line = seal(receipt_body(request, decision, EMPTY))
         assert replay(line, {policy_fingerprint(named): (named, LINES)}).equal
+
+    def test_in_shadow_candidates_that_a_token_has_no_room_for_are_left_out_and_that_is_said(
+        self, policy, catalog, request_for
+    ):
+        crowd = [replace(catalog.models["a/cheap"], arm=f"a/cheap-{n:03}", name=f"cheap-{n:03}") for n in range(250)]
+        tiers = (*policy.tiers, *(Tier(f"c{n}", tuple(m.arm for m in crowd[n::5])) for n in range(5)))
+        general = replace(policy.default, use=("small", "large", *(f"c{n}" for n in range(5))))
+        many = replace(policy, mode="shadow", tiers=tiers, default=general, baseline="b/strong")
+        table, request = compile_table(many, catalog.overlaid(crowd), LINES), request_for("other")
+        decision = decide(request, table, EMPTY, circumstances())
+        assert decision.warnings == ("arms_left_out",)
+        arms = [arm.arm for arm in decision.claims().arms]
+        assert arms[: len(decision.plan)] == [step.arm for step in decision.plan]
+        assert "b/strong" in arms
+        told = {"token": mint(decision.claims(), KEYS), "arm": arms[-1], "outcome": "ok"}
+        assert verify(record_from_wire(told).token, KEYS).arms == decision.claims().arms
+        assert 100 < len(arms) < 250
+        line = seal(receipt_body(request, decision, EMPTY))
+        assert replay(line, {policy_fingerprint(many): (many, LINES)}).equal
 
     def test_every_breaker_open_is_a_status_with_its_fates(self, table, request_for):
         arms = frozenset(("a/cheap", "b/plain", "b/strong", "c/blank"))

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policy_engine.costs import Usage, call_cost
-from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, mint, priced_arm, verify
+from policy_engine.token import SigningKeys, TokenArm, TokenClaims, TokenError, fitting, mint, priced_arm, verify
+from policy_engine.trials import TrialLane
+from policy_engine.wire import record_from_wire
 from policy_lang.catalog import Model, Prices
+from policy_lang.vocabulary import OUTCOMES
 
 KEYS = SigningKeys("k2", {"k1": b"old" * 11, "k2": b"new" * 11})
 CLAIMS = TokenClaims(
@@ -31,6 +36,25 @@ def test_a_token_carries_its_claims_back():
 def test_a_token_of_a_rotated_key_still_verifies():
     old = SigningKeys("k1", KEYS.secrets)
     assert verify(mint(CLAIMS, old), KEYS) == CLAIMS
+
+
+def test_a_token_that_all_arms_fit_in_has_them_all():
+    assert fitting(CLAIMS.arms, CLAIMS.arms * 2) == CLAIMS.arms * 2
+    assert fitting((), ()) == ()
+
+
+def test_a_token_holds_as_many_arms_as_telemetry_admits_and_no_gap_between_them():
+    longest, steps = "p/" + "m" * 118, ((200_000, *[9_000_000] * 4),)
+    others = tuple(replace(CLAIMS.arms[0], arm=f"{longest[:-3]}{n:03}", tiers=steps) for n in range(200))
+    kept = fitting(CLAIMS.arms, others)
+    assert kept == others[: len(kept)]
+    names = {"tenant": "t" * 48, "task": "k" * 48, "route": "r" * 48, "decided": longest, "charges": ()}
+    trial, trips = TrialLane("t" * 120, "l" * 120), tuple(OUTCOMES)
+    full = replace(CLAIMS, arms=(*CLAIMS.arms, *kept), trial=trial, trips=trips, **names)
+    keys = SigningKeys("k" * 64, {"k" * 64: b"new" * 11})
+    told = {"token": mint(full, keys), "arm": kept[-1].arm, "outcome": "ok"}
+    assert verify(record_from_wire(told).token, keys) == full
+    assert 14_000 < len(told["token"]) <= 16_384
 
 
 @pytest.mark.parametrize(
