@@ -74,6 +74,7 @@ WAIT_MS = {
     "dynamodb.TransactWriteItems": 20,
     "lambda.Invoke": 15,
     "s3.DeleteObject": 20,
+    "s3.DeleteObjects": 50,
     "s3.GetObject": 25,
     "s3.PutObject": 40,
     "s3.ListObjectsV2": 30,

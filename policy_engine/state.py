@@ -291,11 +291,14 @@ def _with_breakers(state: RouteState, rows: Iterable[CellRow], now_ms: int) -> R
 
 
 def _with_packing(state: RouteState, before: RouteState, now_ms: int) -> RouteState:
-    """The packing for the rate at which calls were counted since the snapshot before; where none was, it stays."""
+    """The packing for the rate at which calls were counted since the snapshot before. It stays where none was, and for
+    a look that is older than that snapshot: the schedule's may come late, and then there is no time to divide by.
+    """
     counted, known = (sum(pulse.seen.calls for pulse in each.pulses.values()) for each in (state, before))
-    if counted == known:
+    elapsed_ms = now_ms - before.snapshot.made_ms
+    if counted == known or elapsed_ms <= 0:
         return state
-    return replace(state, packing=packing_for(counted - known, now_ms - before.snapshot.made_ms))
+    return replace(state, packing=packing_for(counted - known, elapsed_ms))
 
 
 def _estimates(snapshot: Snapshot) -> dict[str, Any]:

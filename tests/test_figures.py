@@ -1,5 +1,6 @@
 """What the pages state in dollars and units is what the scripts compute, and the code still does what was counted."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,18 @@ def run(script: str, *arguments: str) -> str:
 def test_a_page_states_what_the_counts_come_to(page: str, option: str) -> None:
     said = run("cost.py", option).strip()
     assert said in (ROOT / "docs" / page).read_text(), f"docs/{page} is not what `bench/cost.py {option}` prints"
+
+
+def test_every_page_states_the_same_price_of_a_million_decisions() -> None:
+    printed = re.search(r"^a million decisions +([0-9.]+)$", run("cost.py", "--stored"), re.MULTILINE)
+    assert printed is not None
+    for page in ("README.md", "docs/figures.md", "docs/decisions/0011-snapshots-for-busy-tenants.md"):
+        text = (ROOT / page).read_text()
+        stated = re.findall(
+            r"A million decisions cost \$([0-9.]+[0-9])|([0-9.]+) dollars a million|the \$([0-9.]+[0-9]) a million",
+            text,
+        )
+        assert [next(filter(None, each)) for each in stated] == [printed[1]], page
 
 
 def test_the_functions_still_use_what_was_counted() -> None:

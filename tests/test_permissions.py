@@ -43,6 +43,7 @@ BY_LAMBDA = {
     "sqs:ReceiveMessage",
 }
 ACTIONS = {
+    "DeleteObjects": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
     "SendMessageBatch": "sqs:SendMessage",
     "Invoke": "lambda:InvokeFunction",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from functions.caching import Recent
 from functions.stores.errors import StoreError
-from functions.stores.keys import accounts_part
+from functions.stores.keys import ACCOUNT_PARTS, accounts_part
 from functions.stores.ledger import Ledger
 from policy_engine.accounts import Allowance, Charge, read_key
 from policy_engine.budgets import BudgetReading
@@ -29,6 +29,8 @@ _RENEWED_AHEAD = 2
 _RETRY_MS = 2_000
 # Far more than there are states at hand: a tenant that is put out of memory strands its slices until their period ends.
 _HELD_TENANTS = 4_096
+# Of one tenant: all that its ledger may hold. More can be named while the ledger, which would refuse them, is down.
+_HELD_LEASES = (ACCOUNT_PARTS + 1) * MAX_ACCOUNTS
 _STALE_AT_ONCE = 50
 
 
@@ -38,17 +40,17 @@ class _Book:
     were last renewed.
     """
 
-    leases: dict[str, tuple[str, Lease]] = field(default_factory=dict)
+    leases: Recent[str, tuple[str, Lease]] = field(default_factory=lambda: Recent(_HELD_LEASES))
     known: dict[str, frozenset[str]] = field(default_factory=dict)
     failed_ms: int | None = None
 
     def lease(self, allowance: Allowance, now_ms: int) -> Lease:
         """The lease of the running period; a new one where the period has just begun."""
         account, limit = allowance
-        key, before = self.leases.get(account.text, ("", None))
+        key, before = self.leases.get(account.text) or ("", None)
         if before is None or key != account.key(now_ms):
             before = opened(limit, before)
-            self.leases[account.text] = (account.key(now_ms), before)
+            self.leases.put(account.text, (account.key(now_ms), before))
         return before
 
 
@@ -98,7 +100,7 @@ class Leases:
             text = key.rpartition("@")[0]
             held = book.leases.get(text)
             if held is not None and held[0] == key:
-                book.leases[text] = (key, held[1].charged(amount))
+                book.leases.put(text, (key, held[1].charged(amount)))
 
     def _renew(
         self,
@@ -113,20 +115,20 @@ class Leases:
         for each in allowances:
             key = each.account.key(now_ms)
             if key in known or len(known) < MAX_ACCOUNTS:
-                asking[key] = asked(book.lease(each, now_ms), _granted(each, settled, now_ms), now_ms)
+                asking[key] = (each, *asked(book.lease(each, now_ms), _granted(each, settled, now_ms), now_ms))
         if not asking:
             return
         stale = [key for key in sorted(known) if _over(key, now_ms)][:_STALE_AT_ONCE]
         try:
-            totals = self._ledger.add(tenant, part, {key: add for key, (_, add) in asking.items()}, stale, now_ms)
+            totals = self._ledger.add(tenant, part, {key: add for key, (_, _, add) in asking.items()}, stale, now_ms)
         except StoreError:
             book.failed_ms = now_ms
             return
         book.failed_ms = None
         book.known[part] = frozenset(totals)
-        for key, (slice_, add) in asking.items():
-            text = key.rpartition("@")[0]
-            book.leases[text] = (key, renewed(book.leases[text][1], slice_, add, totals[key], now_ms))
+        for key, (each, slice_, add) in asking.items():
+            lease = renewed(book.lease(each, now_ms), slice_, add, totals[key], now_ms)
+            book.leases.put(each.account.text, (key, lease))
 
 
 def _due(

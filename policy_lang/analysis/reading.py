@@ -61,7 +61,7 @@ class Reading:
         if isinstance(atom, CompareFields):
             return self._comparison(atom, fields, names)
         if isinstance(atom, Flag) or names[0] in ("context", "tokens", "tools", "time_sensitive"):
-            return self._listed(atom, names, {})
+            return _listed(self.space, self._tasks, atom, names, {})
         assert isinstance(atom, In | Compare)
         return self._naming(atom, names[0])
 
@@ -73,7 +73,7 @@ class Reading:
             return 0, 0
         dimension = self.space.dimension(name)
         assert dimension is not None
-        leaders = [self._effective(name, values[0]) for values in dimension.classes]
+        leaders = [_effective(self._tasks, name, values[0]) for values in dimension.classes]
         named = [index for index, value in enumerate(leaders) if value in constants]
         others = [index for index, value in enumerate(leaders) if value is not None and value not in constants]
         truth = self.space.mask(name, named), self.space.mask(name, others)
@@ -82,35 +82,17 @@ class Reading:
     def _comparison(self, atom: CompareFields, fields: frozenset[str], names: list[str]) -> _Read:
         of_model = [field for field in fields if scope_of(field) == "model"]
         if not of_model:
-            return self._listed(atom, names, {})
+            return _listed(self.space, self._tasks, atom, names, {})
         memo: dict[FactValue, Truth] = {}
+        space, tasks = self.space, self._tasks  # not `self`, which keeps this: sets that large must go at once
 
         def read(model: Facts) -> Truth:
             value = model.get(of_model[0])
             if value not in memo:
-                memo[value] = self._listed(atom, names, model)
+                memo[value] = _listed(space, tasks, atom, names, model)
             return memo[value]
 
         return read
-
-    def _listed(self, atom: Expr, names: list[str], model: Facts) -> Truth:
-        """A comparison evaluated once per class, or per pair of classes."""
-        rows: list[tuple[Facts, Cells]] = [(model, self.space.all)]
-        for name in names:
-            dimension = self.space.dimension(name)
-            assert dimension is not None
-            rows = [
-                ({**facts, **facts_of(name, self._effective(name, values[0]))}, cells & self.space.mask(name, (index,)))
-                for facts, cells in rows
-                for index, values in enumerate(dimension.classes)
-            ]
-        found = {True: 0, False: 0, None: 0}
-        for facts, cells in rows:
-            found[evaluate(atom, facts)] |= cells
-        return found[True], found[False]
-
-    def _effective(self, name: str, value: FactValue) -> FactValue:
-        return OTHER_TASK if name == "task" and value not in self._tasks else value
 
 
 _Read = Truth | Callable[[Facts], Truth]
@@ -139,3 +121,24 @@ def _both(left: Truth, right: Truth) -> Truth:
 
 def _either(left: Truth, right: Truth) -> Truth:
     return left[0] | right[0], left[1] & right[1]
+
+
+def _listed(space: Space, tasks: frozenset[str], atom: Expr, names: list[str], model: Facts) -> Truth:
+    """A comparison evaluated once per class, or per pair of classes."""
+    rows: list[tuple[Facts, Cells]] = [(model, space.all)]
+    for name in names:
+        dimension = space.dimension(name)
+        assert dimension is not None
+        rows = [
+            ({**facts, **facts_of(name, _effective(tasks, name, values[0]))}, cells & space.mask(name, (index,)))
+            for facts, cells in rows
+            for index, values in enumerate(dimension.classes)
+        ]
+    found = {True: 0, False: 0, None: 0}
+    for facts, cells in rows:
+        found[evaluate(atom, facts)] |= cells
+    return found[True], found[False]
+
+
+def _effective(tasks: frozenset[str], name: str, value: FactValue) -> FactValue:
+    return OTHER_TASK if name == "task" and value not in tasks else value

@@ -14,6 +14,7 @@ from functions.stores.state import Revision
 from policy_engine.receipt import open_sealed
 from policy_engine.replay import replay
 from policy_engine.state import with_overlay
+from policy_lang.analysis.analyse import prove_asserts
 from policy_lang.catalog import Model
 
 
@@ -262,13 +263,14 @@ def test_a_version_whose_assert_todays_catalog_breaks_is_not_led_to(cloud, deare
     assert cloud.state.current("acme") == before
 
 
-def test_in_an_incident_a_name_is_forced_and_the_log_says_so(cloud, dearer, caplog):
+def test_in_an_incident_a_name_is_forced_and_the_log_says_so(cloud, dearer, capsys):
     first, second = dearer
     assert cloud.alias({"force": True}, "lab")[1]["alias"] == [[second, 1_000_000]]
-    caplog.clear()
+    capsys.readouterr()
     status, reply = cloud.alias({"rollback": True, "force": True}, "lab")
     assert (status, reply["alias"]) == (200, [[first, 1_000_000]])
-    assert [record.forced for record in caplog.records if hasattr(record, "forced")] == [True]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["forced"], line["AliasesMoved"]) == (True, [1.0])
 
 
 def test_a_catalog_that_changes_while_a_name_moves_is_the_one_that_is_asked(cloud, dearer):
@@ -286,3 +288,22 @@ def test_a_catalog_that_changes_while_a_name_moves_is_the_one_that_is_asked(clou
     cloud.faults.clear()
     cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (TINY,))))
     assert cloud.alias({"rollback": True}, "lab")[1]["alias"] == [[first, 1_000_000]]
+
+
+def test_a_race_that_is_lost_proves_nothing_twice(cloud, dearer, monkeypatch, policy_text):
+    first, _ = dearer
+    cloud.state.revise("acme", lambda state: Revision(with_overlay(state, (TINY,))))
+    proved, others = [], [policy_text.replace("90% proven 90%", f"90% proven {percent}%") for percent in (70, 80)]
+
+    def counted(policy, catalog):
+        proved.append(policy.name)
+        return prove_asserts(policy, catalog)
+
+    def meanwhile(call):
+        if call == "dynamodb.TransactWriteItems" and others:
+            assert cloud.publish(others.pop())[0] == 200
+
+    monkeypatch.setattr("functions.publish.asserts.prove_asserts", counted)
+    cloud.faults.append(meanwhile)
+    assert cloud.alias({"rollback": True}, "lab")[1]["alias"] == [[first, 1_000_000]]
+    assert (others, proved.count("lab")) == ([], 1)

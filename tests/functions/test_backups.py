@@ -8,7 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from moto.core.botocore_stubber import MockRawResponse
 
+from functions.stores.errors import StoreError
 from functions.stores.keys import bundle_object, credentials_object
 from functions.stores.state import Revision
 from policy_engine.breakers import Breaker
@@ -215,6 +218,19 @@ def test_copies_are_written_when_something_moved_or_they_grow_old(cloud):
         assert cloud.calls.count("s3.PutObject") == written
 
 
+def test_a_superseded_state_that_cannot_be_removed_is_told(cloud, policy_text):
+    cloud.publish(policy_text.replace("90% proven 90%", "90% proven 80%"))
+
+    def refused(request, **_):
+        body = b"<DeleteResult><Error><Key>a</Key><Code>SlowDown</Code></Error></DeleteResult>"
+        return AWSResponse(request.url, 200, {}, MockRawResponse(body))
+
+    cloud.s3.meta.events.register_first("before-send.s3.DeleteObjects", refused)
+    with pytest.raises(StoreError, match="1 of 1 superseded states could not be removed") as told:
+        cloud.state.sweep("acme", written_ms(cloud) + 3_700_000)
+    assert told.value.cause == "SlowDown"
+
+
 def test_old_states_go_an_hour_after_they_were_replaced(cloud, policy_text):
     for proven in (80, 70):
         cloud.publish(policy_text.replace("90% proven 90%", f"90% proven {proven}%"))
@@ -224,7 +240,9 @@ def test_old_states_go_an_hour_after_they_were_replaced(cloud, policy_text):
     cloud.now = written_ms(cloud) + 3_500_000
     assert cloud.hourly()["swept"] == 0
     cloud.now += 200_000
+    cloud.calls.clear()
     assert cloud.hourly()["swept"] == 3
+    assert cloud.calls.count("s3.DeleteObjects") == 1  # a busy tenant leaves hundreds, and an hour's run is a minute
     assert len(cloud.keys("state-bucket", "_passing/state/acme/")) == 1
     cloud.restart()
     assert cloud.route()[0] == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 
@@ -12,6 +13,7 @@ from functions.route import app as route
 from functions.route.leases import INLINE_ACCOUNTS, Leases
 from functions.stores.keys import accounts_part
 from policy_engine.accounts import Account, Allowance, exploration
+from policy_engine.leases import Lease
 from policy_engine.limits import Limits
 from policy_engine.replay import replay
 from policy_lang.catalog import default_catalog
@@ -380,6 +382,21 @@ def test_names_made_up_by_inline_policies_leave_room_for_published_budgets(budge
     assert asked(cloud, router, made_up("elsewhere"))[0] == 200
     cloud.now += 2 * DAY
     assert asked(cloud, router, made_up("invented"))[0] == 200
+
+
+def alive(kind):
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
+
+
+def test_while_the_ledger_is_down_made_up_names_take_no_more_memory_than_it_would(bare, failing, monkeypatch):
+    monkeypatch.setattr("functions.route.leases._HELD_LEASES", 50)
+    bare.faults.append(failing("dynamodb.UpdateItem"))
+    leases, before = Leases(bare.ledger), alive(Lease)
+    for number in range(300):
+        (reading,) = leases.readings("acme", [Allowance(LABS._replace(name=f"org-{number}"), 10**10)], {}, bare.now)
+        assert reading.used is None
+    assert 0 < alive(Lease) - before <= 50
 
 
 def test_what_is_renewed_is_billed_by_its_part_of_the_ledger(budgeted, wanted):

@@ -107,6 +107,8 @@ def test_the_packing_of_new_ids_follows_what_was_counted_since_the_last_look():
     idle = looked(burst, 61_600, 180)
     assert idle.packing == burst.packing
     assert looked(idle, 61_610, 3_600).packing == WIDEST
+    late = looked(burst, 70_000, 50)  # begun before another one, and read after it
+    assert (late.pulses != burst.pulses, late.packing) == (True, burst.packing)
 
 
 def test_the_catalog_of_a_state_is_the_shipped_one_under_its_own_rows():

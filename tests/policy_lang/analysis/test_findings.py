@@ -1,5 +1,7 @@
 """Budgets, exploration and floors: which finding which policy gives."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from policy_lang.analysis.analyse import analyse
 from policy_lang.analysis.space import Call
 from policy_lang.analysis.traffic import Traffic
 from policy_lang.envelope import Envelope
-from policy_lang.ir import And, Budget, Compare, Explore, Floor, Gate, PickTerm, Policy, Route, Tier
+from policy_lang.ir import And, Budget, Compare, CompareFields, Explore, Floor, Gate, PickTerm, Policy, Route, Tier
 
 DAY, MONTH = "day", "month"
 PROVEN = Floor("success", 950_000, 900_000)
@@ -149,6 +151,22 @@ def test_beyond_the_work_budget_nothing_is_claimed(random_policy, small_catalog,
     assert (found.shapes, found.costs, found.gaps) == (None, (), ())
     assert {finding.code for finding in found.findings} <= {"P510", "P542", "P571"}
     assert may.serve(may.World(random_policy(3), small_catalog, {})) == []
+
+
+def test_what_a_proof_read_goes_with_it(small_catalog):
+    """Sets of megabytes: the collector is not told of them, and one proof after another would keep all of theirs."""
+    fits = CompareFields("model.context", "lt", 1_000_000, "tokens.upper")
+    world = may.World(policy(gates=(Gate("fits", "forbid", fits),)), small_catalog, {})
+    gc.disable()
+    try:
+        (part,) = may.serve(world)
+        gone = weakref.ref(part.reading)
+        barred = part.space.all ^ part.may("p/a")
+        del part
+        assert barred
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_an_unreachable_route_and_its_shadows_are_named(small_catalog):
