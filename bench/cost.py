@@ -108,8 +108,9 @@ STEADY = ("RouteFunction", "IngestFunction", "LearnFunction", "RecordFunction")
 #: Units that every decision adds to, and by how much a short run's may differ.
 LASTING = {"bytes out", "dynamodb bytes kept", "dynamodb write units", "log bytes", "sqs requests"}
 TOLERANCE = 0.15
-#: Of what is rarer than this in a million decisions a short run has too little to be compared.
+#: Of what is rarer than this in a million decisions a short run has too little to be compared; of bytes, by the item.
 RARE = 10_000
+ITEM_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,8 @@ def differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         before, now = kept["per_million"][name]["units"], found["per_million"][name]["units"]
         for unit in sorted({*before, *now} & LASTING):
             was, is_now = before.get(unit, 0), now.get(unit, 0)
-            if abs(is_now - was) > max(TOLERANCE * max(was, is_now), RARE):
+            rare = RARE * (ITEM_BYTES if "bytes" in unit else 1)
+            if abs(is_now - was) > max(TOLERANCE * max(was, is_now), rare):
                 said.append(f"{name}, {unit}: {was:,.0f} a million were counted, now {is_now:,.0f}; run bench/cost.py")
     return said
 

@@ -131,6 +131,6 @@ def _value_gains(others: Sequence[Option], pick: Option, value_nanodollars: int 
 
 def _variance(option: Option) -> float:
     """Variance of the posterior mean of quality, that of a Beta with the option's mean and strength."""
-    strength = option.estimate.strength_milli / 1000
+    strength = option.estimate.quality_strength_milli / 1000
     mean = min(0.99, max(0.01, option.estimate.quality_ppm / PPM))
     return mean * (1 - mean) / (strength + 1)

@@ -75,6 +75,11 @@ class Estimate(NamedTuple):
         """Outcomes the posterior of success is worth."""
         return self.alpha_milli + self.beta_milli
 
+    @property
+    def quality_strength_milli(self) -> int:
+        """Outcomes the posterior of quality is worth."""
+        return self.strength_milli if self.quality_milli is None else self.quality_milli
+
 
 @frozen
 class Evidence:

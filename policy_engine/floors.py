@@ -66,7 +66,7 @@ def _posterior(floor: Floor, estimate: Estimate) -> tuple[int, int]:
     """Beta parameters of the floor's metric, milli-outcomes."""
     if floor.metric != "quality":
         return estimate.alpha_milli, estimate.beta_milli
-    return _of_quality(estimate.quality_ppm, estimate.quality_milli or estimate.strength_milli)
+    return _of_quality(estimate.quality_ppm, estimate.quality_strength_milli)
 
 
 def _of_quality(mean_ppm: int, strength: int) -> tuple[int, int]:
