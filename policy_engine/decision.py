@@ -194,11 +194,8 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     else:
         course = cell.course(_drawn(cell.outlook, circumstances.decision_id), "served")
     fingerprints = table.policy_fingerprint, table.catalog_fingerprint, snapshot.fingerprint
-    warnings = _warnings(table, cell, snapshot, circumstances)
-    likely = _others(table, survey, snapshot)
-    others = fitting(course.token_arms, likely)
-    if len(others) < len(likely):
-        warnings += ("arms_left_out",)
+    others, left_out = _others(table, survey, snapshot, course)
+    warnings = _warnings(table, cell, snapshot, circumstances, left_out)
     return Decision(
         cell,
         course,
@@ -213,16 +210,19 @@ def decide(request: RouteRequest, table: Table, snapshot: Snapshot, circumstance
     )
 
 
-def _others(table: Table, survey: Survey, snapshot: Snapshot) -> tuple[TokenArm, ...]:
-    """Baseline and candidates at their prices where the policy decides in shadow: its gates bind no other path.
+def _others(table: Table, survey: Survey, snapshot: Snapshot, course: Course) -> tuple[tuple[TokenArm, ...], bool]:
+    """Baseline and candidates at their prices where the policy decides in shadow, for its gates bind no other path; and
+    whether some were left out to keep the token short.
 
     The baseline comes first, for it is what is most often in use, then the candidates in the policy's order.
     """
     if table.policy.mode != "shadow":
-        return ()
+        return (), False
     first = () if survey.baseline is None else (survey.baseline,)
     models = {c.model.arm: c.model for c in (*first, *survey.candidates) if c.model.arm in table.catalog.models}
-    return tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in models.items())
+    likely = tuple(priced_arm(model, snapshot.generations.get(arm, 0)) for arm, model in models.items())
+    others = fitting(course.token_arms, likely)
+    return others, len(others) < len(likely)
 
 
 def _left_out(table: Table, survey: Survey, now: Circumstances) -> tuple[frozenset[str], int]:
@@ -253,7 +253,7 @@ def _pinned(now: Circumstances, survey: Survey, request: RouteRequest, budget: B
     return pin.arm
 
 
-def _warnings(table: Table, cell: Cell, snapshot: Snapshot, now: Circumstances) -> tuple[str, ...]:
+def _warnings(table: Table, cell: Cell, snapshot: Snapshot, now: Circumstances, arms_left_out: bool) -> tuple[str, ...]:
     found = []
     if _clock_behind(snapshot, now):
         found.append("clock_before_snapshot")
@@ -261,6 +261,8 @@ def _warnings(table: Table, cell: Cell, snapshot: Snapshot, now: Circumstances) 
         found.append("statistics_left_out")
     if cell.outlook is not None and table.policy.baseline is not None and cell.survey.baseline is None:
         found.append("baseline_absent")
+    if arms_left_out:
+        found.append("arms_left_out")
     return tuple(found)
 
 
