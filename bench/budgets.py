@@ -15,17 +15,12 @@ from pathlib import Path
 
 from metering import Metered
 
+from policy_lang.envelope import build_envelope, envelope_to_wire
+
 PRICES = json.loads((Path(__file__).parent / "prices.json").read_text())
 PER_POLICY = 60
 CALLS = 100
-ENVELOPE = {
-    "task_type": "label",
-    "structure_type": "prose",
-    "context_length": "short",
-    "tools_used": "0",
-    "time_sensitive": False,
-    "estimated_tokens": "small",
-}
+ENVELOPE = envelope_to_wire(build_envelope(task_type="label", context_tokens=180))
 
 
 def main(*sizes: str) -> int:

@@ -21,14 +21,6 @@ from policy_engine.state import RouteState
 from policy_engine.token import SigningKeys
 from policy_lang.catalog import default_catalog
 
-ENVELOPE = {
-    "task_type": "label",
-    "structure_type": "prose",
-    "context_length": "short",
-    "tools_used": "0",
-    "time_sensitive": False,
-    "estimated_tokens": "small",
-}
 KEYS = SigningKeys("k2", {"k1": b"1" * 32, "k2": b"2" * 32})
 
 
@@ -116,7 +108,7 @@ def test_a_half_open_breaker_that_nobody_can_close_holds_no_arm_back(cloud, fail
     cloud.watch()
     cloud.restart()
     cloud.faults.append(failing("dynamodb."))
-    chat = wanted(envelope={**ENVELOPE, "task_type": "chat"})
+    chat = wanted(envelope={**wanted()["envelope"], "task_type": "chat"})
 
     def served():
         return Counter(cloud.route(chat)[1]["arm"] for _ in range(30))

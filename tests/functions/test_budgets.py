@@ -21,14 +21,6 @@ from policy_lang.compiler import compile_policy
 from policy_lang.fingerprint import ir_document
 
 DAY = 86_400_000
-ENVELOPE = {
-    "task_type": "label",
-    "structure_type": "prose",
-    "context_length": "short",
-    "tools_used": "0",
-    "time_sensitive": False,
-    "estimated_tokens": "small",
-}
 
 
 def item_bytes(item):
@@ -451,11 +443,10 @@ def test_a_tenant_that_asks_too_often_waits_for_the_next_minute(bare, environmen
 
 
 @pytest.fixture
-def inline():
+def inline(wanted):
     """An inline request without a budget of its own, under a name of its own."""
     source = POLICY.replace("acme/support", "made/up")
-    document = ir_document(compile_policy(source, default_catalog()).policy)
-    return {"ir": document, "org": "labs", "envelope": ENVELOPE}
+    return wanted(policy=None, ir=ir_document(compile_policy(source, default_catalog()).policy))
 
 
 def test_policies_that_come_with_calls_spend_what_their_tenant_lets_them(bare, environments, wanted, inline, report):
